@@ -1,0 +1,316 @@
+/* equi.h -- the one shared header of the C core: tensors, memory, ops, autograd, threads.
+ *
+ * Nothing here knows Lua (core/lua does) or BLAS (blas.c does). A function that can fail returns
+ * NULL or a nonzero status and leaves one sentence in eq_error.text; nothing aborts or prints.
+ *
+ * Shape letters used in all comments: B batch, C channels, H W height and width, T time,
+ * D features, V vocabulary, K kernel, G group order, N anything flat. A gradient of x is gx.
+ * dims count from 0 here and from 1 in Lua (core/lua converts). The VALUES of index tensors (token
+ * ids, class targets, argmax) count from 1 in both: a kernel subtracts EQ_BASE when it reads one. */
+#ifndef EQUI_H
+#define EQUI_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- compiler ---- */
+#if defined(__GNUC__)
+#define EQ_PRINTF(a, b) __attribute__((format(printf, a, b)))
+#define EQ_UNUSED __attribute__((unused))
+#else
+#define EQ_PRINTF(a, b)
+#define EQ_UNUSED
+#endif
+/* EQ_SIMD before a hot loop's function: one copy per instruction set, chosen at load time. The
+ * default -O3 would leave three quarters of the speed behind on AVX2 and AVX-512 machines. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(EQ_NO_SIMD_DISPATCH)
+#define EQ_SIMD __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define EQ_SIMD
+#endif
+#define EQ_STR_(x) #x
+#define EQ_STR(x) EQ_STR_(x)
+#define EQ_HERE __FILE__ ":" EQ_STR(__LINE__)
+
+enum { EQ_MAXDIM = 8, EQ_MAXOUT = 6, EQ_MAXARG = 16, EQ_MAXLIST = 64, EQ_BASE = 1 };
+
+/* ---- errors: EQ_OK or one of these; eq_error holds the last one ---- */
+typedef enum { EQ_OK, EQ_ERR, EQ_NOMEM, EQ_STOP } eq_status;
+typedef struct eq_error_info {
+  eq_status status;
+  size_t wanted; /* bytes asked for, when status is EQ_NOMEM */
+  char text[768];
+} eq_error_info;
+extern eq_error_info eq_error;
+/* Store the sentence; always returns EQ_ERR. The op's name is put in front by the binding. */
+int eq_fail(const char *fmt, ...) EQ_PRINTF(1, 2);
+int eq_nomem(size_t bytes); /* always returns EQ_NOMEM */
+int eq_stopped(void);       /* a long computation was interrupted; always returns EQ_STOP */
+
+/* ---- memory (alloc.c): 64-byte aligned, freed blocks are kept for reuse ---- */
+typedef struct eq_memory {
+  size_t live, peak, cached, cache_limit, soft_limit, next_collect;
+  uint64_t allocations, collections;
+  int64_t fail_after; /* tests: the allocation this many from now fails; < 0 never */
+} eq_memory;
+extern eq_memory eq_mem;
+void *eq_alloc(size_t bytes); /* NULL and EQ_NOMEM when there is none; contents undefined */
+void *eq_calloc(size_t bytes);
+void eq_free(void *p, size_t bytes); /* bytes as given to eq_alloc; p may be NULL */
+void eq_trim(void);                  /* give every cached block back to the system */
+
+/* ---- threads (parallel.c) ---- */
+typedef void (*eq_range_fn)(int64_t begin, int64_t end, void *ctx);
+/* Runs fn over [0, n) in pieces of at most `grain`, on eq_threads() threads. Pieces are the same
+ * for every thread count. Returns EQ_OK or EQ_STOP (then some pieces did not run). */
+int eq_parallel_for(int64_t n, int64_t grain, eq_range_fn fn, void *ctx);
+int eq_threads(void);
+void eq_set_threads(int n);
+int eq_max_threads(void);
+const char *eq_openmp_name(void);
+/* Set by the binding: true when the user pressed Ctrl-C. Safe to call often; main thread only. */
+extern bool (*eq_poll)(void);
+
+/* ---- tensors (tensor.c) ---- */
+typedef enum { EQ_F32, EQ_F64, EQ_I64, EQ_U8, EQ_BOOL, EQ_NDTYPE } eq_dtype;
+typedef struct eq_node eq_node;
+typedef struct eq_op eq_op;
+
+typedef struct eq_storage {
+  int refs;
+  uint32_t version; /* grows at every in-place write: saved tensors notice */
+  size_t bytes;
+  void *data;
+  void (*release)(struct eq_storage *s); /* NULL: own block. Mapped files set it. */
+  void *owner;
+} eq_storage;
+
+typedef struct eq_tensor {
+  int refs;
+  eq_dtype dtype;
+  int ndim;
+  int out; /* which output of node */
+  int64_t numel;
+  int64_t shape[EQ_MAXDIM], stride[EQ_MAXDIM]; /* strides in elements, 0 where broadcast */
+  char *data;                                  /* first element; NULL in a shape-only tensor */
+  eq_storage *storage;
+  eq_node *node;          /* who computed it (or its accumulator if a leaf); NULL: no gradient */
+  struct eq_tensor *grad; /* leaves only */
+} eq_tensor;
+
+size_t eq_size(eq_dtype t);
+const char *eq_dtype_name(eq_dtype t);
+static inline bool eq_is_float(eq_dtype t) { return t == EQ_F32 || t == EQ_F64; }
+
+eq_tensor *eq_empty(eq_dtype t, int ndim, const int64_t *shape);  /* contents undefined */
+eq_tensor *eq_zeros(eq_dtype t, int ndim, const int64_t *shape);
+eq_tensor *eq_full(eq_dtype t, int ndim, const int64_t *shape, double value);
+eq_tensor *eq_scalar(eq_dtype t, double value);                   /* 0-dimensional */
+eq_tensor *eq_meta(eq_dtype t, int ndim, const int64_t *shape);   /* shape only, no data */
+eq_tensor *eq_from_storage(eq_storage *s, eq_dtype t, int ndim, const int64_t *shape, size_t offset);
+eq_storage *eq_storage_wrap(void *data, size_t bytes, void (*release)(eq_storage *), void *owner);
+/* A view: same storage, own shape; no gradient link. offset in elements from x's first. */
+eq_tensor *eq_view(const eq_tensor *x, int ndim, const int64_t *shape, const int64_t *stride,
+                   int64_t offset);
+eq_tensor *eq_alias(const eq_tensor *x); /* a view of all of x */
+/* The view of x reshaped, or NULL with EQ_OK in eq_error.status when its strides do not allow. */
+eq_tensor *eq_try_reshape(const eq_tensor *x, int ndim, const int64_t *shape);
+eq_tensor *eq_contiguous(eq_tensor *x); /* x itself, retained, or a row-major copy */
+eq_tensor *eq_clone(const eq_tensor *x);
+eq_tensor *eq_cast(eq_tensor *x, eq_dtype t); /* x itself, retained, if it has that dtype */
+int eq_copy(eq_tensor *dst, const eq_tensor *src); /* broadcasts and converts; shapes checked */
+eq_tensor *eq_retain(eq_tensor *x);
+void eq_release(eq_tensor *x); /* x may be NULL */
+bool eq_is_contiguous(const eq_tensor *x);
+bool eq_same_shape(const eq_tensor *a, const eq_tensor *b);
+void eq_strides(int ndim, const int64_t *shape, int64_t *stride); /* row-major */
+/* "32 x 128" into a small ring of static buffers: usable a few times in one message. */
+const char *eq_shape_str(int ndim, const int64_t *shape);
+static inline const char *eq_shape_of(const eq_tensor *x) { return eq_shape_str(x->ndim, x->shape); }
+double eq_get(const eq_tensor *x, int64_t flat); /* element in row-major order, as a double */
+int64_t eq_get_int(const eq_tensor *x, int64_t flat);
+void eq_set(eq_tensor *x, int64_t flat, double value);
+void eq_touch(eq_tensor *x); /* call after every in-place write */
+
+/* ---- random numbers (rng.c): Philox 4x32-10; a result depends on seed and counter only ---- */
+typedef struct eq_rng {
+  uint64_t seed, counter;
+} eq_rng;
+extern eq_rng eq_default_rng;
+uint64_t eq_rng_take(eq_rng *r, uint64_t blocks); /* first counter of `blocks` blocks of 4 x 32 bits */
+void eq_philox(uint64_t seed, uint64_t counter, uint32_t out[4]);
+
+/* ---- ops (registry.c reads signatures; apply.c runs) ----
+ * A signature: "x:float, w:float?, xs:tensors, dim:dim=-1, keepdim:bool=false -> y, i; reserve".
+ * Tensor kinds: tensor (any dtype) float number(f32 f64 i64 u8) index(i64) mask(bool u8)
+ *   operand (tensor or Lua number); `?` may be nil; `tensors` `floats` take a list.
+ * Other kinds: int num bool dim dims dim+ (0..ndim, for insertion) ints dtype str a|b|c (choices).
+ * `=value` default; `=nil` may be absent (test with eq_given). Results after `;` are kept for the
+ * backward pass and not returned to Lua. */
+typedef enum {
+  EQ_P_TENSOR, EQ_P_TENSORS, EQ_P_OPERAND, EQ_P_INT, EQ_P_NUM, EQ_P_BOOL, EQ_P_DIM, EQ_P_DIMS,
+  EQ_P_INTS, EQ_P_DTYPE, EQ_P_STR, EQ_P_CHOICE
+} eq_kind;
+enum { EQ_ACC_FLOAT = 3, EQ_ACC_NUMBER = 15, EQ_ACC_INDEX = 4, EQ_ACC_MASK = 24, EQ_ACC_ANY = 31 };
+enum { EQ_MAXPARAM = 24 };
+typedef struct eq_param {
+  const char *name;
+  eq_kind kind;
+  uint8_t accept;             /* bit per dtype, for tensors */
+  bool optional, insert, has_default;
+  int slot;                   /* number among the tensor parameters, or among the other arguments */
+  double def;                 /* default (dims and lists: absent) */
+  const char *const *choices; /* EQ_P_CHOICE */
+  int nchoices;
+} eq_param;
+typedef struct eq_sig {
+  int nparam, ntensor, narg, nout, nvisible;
+  eq_param param[EQ_MAXPARAM];
+  const char *outs[EQ_MAXOUT];
+} eq_sig;
+
+/* One argument that is no tensor. Lists live in eq_call.list: i is the place of the length, the
+ * values follow it. A string is valid during the call only (ops with `compose`). */
+typedef union eq_arg {
+  int64_t i;
+  double f;
+  const char *s;
+} eq_arg;
+
+typedef struct eq_call {
+  const eq_op *op;
+  int nin, nout, nlist;
+  eq_tensor **in;           /* tensor parameters in order, lists flattened; NULL where absent */
+  eq_tensor *out[EQ_MAXOUT];
+  int count[4];             /* how many tensors each `tensors` parameter took, in order */
+  uint32_t given;           /* bit per argument slot: it was given or has a default */
+  uint64_t need;            /* backward: bit i is set when gx[i] is wanted (i < 64) */
+  eq_arg arg[EQ_MAXARG];
+  int64_t list[EQ_MAXLIST];
+} eq_call;
+static inline bool eq_given(const eq_call *c, int slot) { return (c->given >> slot) & 1; }
+static inline const int64_t *eq_list(const eq_call *c, int slot, int *n) {
+  *n = (int)c->list[c->arg[slot].i];
+  return c->list + c->arg[slot].i + 1;
+}
+static inline bool eq_needed(const eq_call *c, int i) { return i >= 64 || ((c->need >> i) & 1); }
+
+/* Element-wise inner loop: n elements; p and s: pointers and BYTE strides of the inputs, then the
+ * outputs. An output may be one of the inputs. */
+typedef void (*eq_kernel)(int64_t n, char *const *p, const int64_t *s, const eq_call *c);
+
+enum {
+  EQ_ELEMENTWISE = 1 << 0, /* broadcast inputs; `shape` may be NULL (out: dtype of input 0) */
+  EQ_OUT_BOOL = 1 << 1,    /* element-wise, out is bool */
+  EQ_ANY_STRIDE = 1 << 2,  /* the kernel walks any strides; else apply passes row-major copies */
+  EQ_VIEW = 1 << 3,        /* shape makes an alias; nothing is computed */
+  EQ_NO_GRAD = 1 << 4,     /* not differentiable by nature (comparisons, argmax): results need none */
+  EQ_INPLACE = 1 << 5,     /* also callable as NAME_(x, ...), result written into x */
+  EQ_HIDDEN = 1 << 6,      /* a rule's own op: no Lua function */
+  EQ_FUNCTION = 1 << 7,    /* equi.NAME only, no method */
+  EQ_MIXED = 1 << 8,       /* float inputs may differ in dtype */
+  EQ_SAVE_IN0 = 1 << 9, EQ_SAVE_IN1 = 1 << 10, EQ_SAVE_IN2 = 1 << 11,
+  EQ_SAVE_INS = 1 << 12,   /* every input */
+  EQ_SAVE_OUT = 1 << 13,   /* every output */
+  EQ_METHOD_ONLY = 1 << 14
+};
+
+struct eq_op {
+  const char *name, *sig;
+  const char *doc;     /* first line: what it does; then shapes, formula, errors */
+  const char *example; /* runnable Lua, `--> text` is what it prints; `equi` and `x` are defined */
+  int (*shape)(eq_call *c);   /* check; make the outputs (eq_out, or a view into c->out[0]) */
+  int (*run)(eq_call *c);     /* fill the outputs; fails only for values (singular, index range) */
+  int (*compose)(eq_call *c); /* instead of both: builds c->out from other ops */
+  /* gx[i] for every eq_needed(c, i), as new references; gy[k] is never NULL. In a rule c->in[i] and
+   * c->out[k] have data only if saved (flags); else they are shape-only. */
+  int (*back)(eq_call *c, eq_tensor **gy, eq_tensor **gx);
+  eq_kernel kernel[EQ_NDTYPE]; /* element-wise: by dtype of input 0 */
+  uint32_t flags;
+  const char *where; /* EQ_HERE */
+};
+
+const eq_op *eq_find(const char *name);       /* NULL if there is none */
+const eq_sig *eq_sig_of(const eq_op *op);
+const eq_op *eq_op_at(int i);                 /* NULL past the last */
+int eq_ops_init(void);                        /* parse all signatures, once; EQ_ERR names the bad row */
+
+int eq_apply(eq_call *c); /* outputs in c->out, owned by the caller */
+/* Shape functions: make output k. */
+int eq_out(eq_call *c, int k, eq_dtype t, int ndim, const int64_t *shape);
+int eq_broadcast(int n, eq_tensor *const *x, int *ndim, int64_t *shape); /* NULL entries skipped */
+/* Run kernel over all elements of t[0..n-1], every one broadcast to the shape of t[n-1]. */
+int eq_elementwise(eq_kernel k, int n, eq_tensor *const *t, const eq_call *c);
+/* An op from C, first result: eq_f("sum", "tlb", x, 1, dims, true). One letter an argument, in
+ * signature order: t tensor, T tensor that is released afterwards (so calls nest), n tensor
+ * operand or num argument from a double, i int64_t or int-like (pass int64_t), b bool (int),
+ * l list (int n, const int64_t *v), 0 absent. Trailing arguments may be left out. A NULL T gives
+ * NULL: failures pass through nested calls. */
+eq_tensor *eq_f(const char *op, const char *letters, ...);
+/* The same with all results; res[k] for every visible result. */
+int eq_fn(const char *op, eq_tensor **res, const char *letters, ...);
+
+/* ---- backend (backend.c): replace an op's run at load time ---- */
+enum { EQ_BACKEND_VERSION = 1 };
+typedef struct eq_backend {
+  int version;
+  const char *name;
+  struct { const char *op; int (*run)(eq_call *c); } entry[64];
+} eq_backend;
+int eq_backend_register(const eq_backend *b);
+int (*eq_run_of(const eq_op *op))(eq_call *c);
+void eq_backend_reset(void);
+
+/* ---- autograd (grad.c) ---- */
+typedef struct eq_hook {
+  struct eq_hook *next;
+  int out;
+  /* Replaces *g (new reference) or leaves it. */
+  int (*call)(struct eq_hook *h, eq_tensor **g);
+  void (*release)(struct eq_hook *h);
+  void *owner;
+  int64_t id;
+} eq_hook;
+
+struct eq_node {
+  int refs, nin, nout, ntensor;
+  uint64_t seq; /* grows: a node is older than all its users */
+  const eq_op *op;
+  eq_call call;      /* arguments; in and out point into `slot` */
+  eq_tensor **slot;  /* nin inputs: saved, or shape-only with their graph link */
+  uint32_t *version; /* of saved storages: nin inputs, nout outputs */
+  eq_tensor *gy[EQ_MAXOUT];
+  eq_tensor *leaf; /* accumulator nodes: the leaf, not owned */
+  eq_hook *hooks;
+  char *where;     /* Lua position of the call, in debug mode or when the rule is missing */
+  bool released, queued;
+  struct eq_node *next; /* list of nodes waiting to be freed */
+};
+extern bool eq_grad_enabled;
+extern bool eq_debug;                             /* NaN watch, positions recorded */
+extern const char *(*eq_position)(void);          /* set by the binding: "file.lua:12" or "" */
+int eq_record(eq_call *c, eq_tensor **in);        /* apply only: link the outputs */
+int eq_check_nan(const eq_call *c);               /* debug mode */
+int eq_require_grad(eq_tensor *x, bool on);
+bool eq_is_leaf(const eq_tensor *x);
+eq_node *eq_node_retain(eq_node *n);
+void eq_node_release(eq_node *n);
+enum { EQ_RETAIN = 1, EQ_CREATE_GRAPH = 2 };
+/* Sends gy (NULL: ones) back from y. With nwrt > 0 the gradients of wrt go to gwrt (NULL where y
+ * does not depend on it) and no leaf is touched. */
+int eq_backward(int n, eq_tensor **y, eq_tensor **gy, int nwrt, eq_tensor **wrt, eq_tensor **gwrt,
+                int flags);
+/* A shape-only or data-sharing stand-in: data of `data`, graph link of `link`. For rules that
+ * differentiate with respect to an input they did not save. */
+eq_tensor *eq_linked(const eq_tensor *data, const eq_tensor *link);
+eq_tensor *eq_sum_to(eq_tensor *g, int ndim, const int64_t *shape); /* undo broadcasting */
+
+/* ---- BLAS and LAPACK (blas.c): row-major, leading dimensions in elements ---- */
+int eq_gemm(eq_dtype t, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
+            const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c,
+            int64_t ldc);
+const char *eq_blas_name(void);
+const char *eq_blas_warning(void); /* NULL, or why this build may be slow with our threads */
+void eq_blas_set_threads(int n);
+
+#endif

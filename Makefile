@@ -3,43 +3,48 @@
 # What is compiled is what lies in the folders: a new .c file in core/ops is a new family of ops, without a list to edit.
 # Everything made goes to $(BUILD); only the plain build also puts core.so into the tree, where `require "lua_equi"` finds it.
 
-BUILD   ?= build
-CFLAGS  ?= -O3 -g
-NATIVE  ?= 0
-SIMD    ?= 1
-WERROR  ?= 0
+BUILD      ?= build
+CFLAGS     ?= -O3 -g
+NATIVE     ?= 0
+SIMD       ?= 1
+WERROR     ?= 0
 PKG_CONFIG ?= pkg-config
-CLANG_FORMAT ?= clang-format
+DESTDIR    ?=
+PREFIX     ?= /usr/local
+LUADIR     ?= $(PREFIX)/share/lua/5.4
+LIBDIR     ?= $(PREFIX)/lib/lua/5.4
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-# The first command of a list that exists, and the first module of a list that pkg-config knows.
+# The first command of a list that exists, the first module of a list that pkg-config knows, and the first folder of a list
+# that holds a file: $(call first_folder,file,folders).
 first_command = $(firstword $(foreach c,$(1),$(shell command -v $(c) 2>/dev/null)))
-first_module  = $(firstword $(foreach m,$(1),$(shell $(PKG_CONFIG) --exists '$(m)' 2>/dev/null && echo '$(firstword $(m))')))
-# The first folder of a list that holds a file: $(call first_folder,file,folders).
+first_module  = $(firstword $(foreach m,$(1),$(shell $(PKG_CONFIG) --exists $(m) 2>/dev/null && echo $(m))))
 first_folder  = $(firstword $(foreach d,$(2),$(if $(wildcard $(d)/$(1)),$(d))))
 
-# ---- what the machine has ---------------------------------------------------------------------------------------
+# ---- what the machine has ----
 
-SYSTEM := $(shell uname -s)
-LUA    ?= $(or $(notdir $(call first_command,lua5.4 lua-5.4 lua54)),lua)
+SYSTEM   := $(shell uname -s)
+LUA      ?= $(or $(notdir $(call first_command,lua5.4 lua-5.4 lua54)),lua)
+CCACHE   ?= $(notdir $(call first_command,ccache))
 IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
-CCACHE ?= $(notdir $(call first_command,ccache))
 
-LUA_MODULE := $(call first_module,lua5.4 lua-5.4 lua54 'lua >= 5.4')
+# A plain `lua` module may be any version; lua.h itself is checked before the first file is compiled.
+LUA_MODULE := $(call first_module,lua5.4 lua-5.4 lua54 lua)
 ifndef LUA_INCDIR
-  LUA_INCDIR := $(if $(LUA_MODULE),$(patsubst -I%,%,$(firstword $(filter -I%,$(shell $(PKG_CONFIG) --cflags-only-I $(LUA_MODULE))))))
+  LUA_INCDIR := $(if $(LUA_MODULE),$(patsubst -I%,%,$(firstword $(filter -I%,$(shell $(PKG_CONFIG) --cflags $(LUA_MODULE))))))
   ifeq ($(LUA_INCDIR),)
-    LUA_INCDIR := $(call first_folder,lua.h,/usr/include/lua5.4 /usr/local/include/lua5.4 /usr/local/include /opt/homebrew/include/lua5.4 /opt/homebrew/include/lua /usr/include)
+    LUA_INCDIR := $(call first_folder,lua.h,$(addsuffix /lua5.4,/usr/include /usr/local/include /opt/homebrew/include) \
+                    /opt/homebrew/include/lua /usr/local/include /usr/include)
   endif
 endif
 
 # One thread pool for our kernels and for BLAS: the OpenMP build of OpenBLAS is taken where it is installed, even when the
 # system's default is another build. Debian keeps each build in a folder of its own and picks one at run time, hence the rpath.
-BLAS_MODULE := $(call first_module,openblas openblas-openmp openblas64)
-BLAS_DIR    := $(firstword $(wildcard /usr/lib/*/openblas-openmp))
+BLAS_MODULE := $(call first_module,openblas-openmp openblas)
+BLAS_DIR    := $(firstword $(wildcard $(patsubst %,/usr/lib/%/openblas-openmp,$(shell $(CC) -print-multiarch 2>/dev/null) *)))
 ifneq ($(BLAS_DIR),)
   BLAS_CFLAGS := -I$(subst /usr/lib/,/usr/include/,$(BLAS_DIR))
   BLAS_LIBS   := -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR) -lopenblas
@@ -48,90 +53,252 @@ else ifneq ($(BLAS_MODULE),)
   BLAS_LIBS   := $(shell $(PKG_CONFIG) --libs $(BLAS_MODULE))
 else
   BLAS_PREFIX := $(call first_folder,include/cblas.h,/opt/homebrew/opt/openblas /usr/local/opt/openblas)
-  BLAS_CFLAGS := $(if $(BLAS_PREFIX),-I$(BLAS_PREFIX)/include)
-  BLAS_LIBS   := $(if $(BLAS_PREFIX),-L$(BLAS_PREFIX)/lib) -lopenblas
+  BLAS_CFLAGS := $(addprefix -I,$(addsuffix /include,$(BLAS_PREFIX)))
+  BLAS_LIBS   := $(addprefix -L,$(addsuffix /lib,$(BLAS_PREFIX))) -lopenblas
 endif
 
 PNG_MODULE := $(call first_module,libpng libpng16)
 PNG_CFLAGS := $(if $(PNG_MODULE),$(shell $(PKG_CONFIG) --cflags $(PNG_MODULE)))
 PNG_LIBS   := $(if $(PNG_MODULE),$(shell $(PKG_CONFIG) --libs $(PNG_MODULE)),-lpng)
 
-# clang's OpenMP runs on libomp, OpenBLAS' on libgomp: two pools that fight for the cores, so clang builds without ours.
+# clang's OpenMP runs on libomp, OpenBLAS' on libgomp: two pools that fight for the cores. clang's -fopenmp=libgomp is no way
+# out, it ignores the pragmas. So clang builds without threads of our own, unless asked.
 OPENMP ?= $(if $(IS_CLANG),0,1)
 
-# ---- flags ------------------------------------------------------------------------------------------------------
+# ---- flags ----
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes $(if $(filter 1,$(OPENMP)),,-Wno-unknown-pragmas)
 DEFINES  := -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(if $(filter Darwin,$(SYSTEM)),-D_DARWIN_C_SOURCE)
 # No flag here may change what NaN or infinity do; these two only say that nobody reads errno or the exception flags.
 MATH     := -fno-math-errno -fno-trapping-math
-# Functions with several versions are resolved before a sanitizer's run-time is ready, so sanitized builds do without.
+# The versions of a function are chosen before a sanitizer's run-time is ready, so sanitized builds have one version of each.
 NO_SIMD  := $(if $(filter 0,$(SIMD))$(findstring -fsanitize,$(CFLAGS)),-DEQ_NO_SIMD_DISPATCH)
-COMPILE   = $(CC) -std=c11 $(DEFINES) $(WARNINGS) -fPIC -fvisibility=hidden $(CFLAGS) $(MATH) $(NO_SIMD) \
-            $(if $(filter 1,$(OPENMP)),-fopenmp) $(if $(filter 1,$(NATIVE)),-march=native) \
-            -Ilua_equi/core -I$(BUILD) $(addprefix -I,$(LUA_INCDIR)) $(BLAS_CFLAGS) $(PNG_CFLAGS) $(CPPFLAGS)
+SWITCHES := $(if $(filter 1,$(OPENMP)),-fopenmp) $(if $(filter 1,$(NATIVE)),-march=native) $(NO_SIMD)
+INCLUDES := -Ilua_equi/core -I$(BUILD) $(addprefix -I,$(LUA_INCDIR)) $(BLAS_CFLAGS) $(PNG_CFLAGS)
+COMPILE  := $(strip $(CC) -std=c11 $(DEFINES) $(WARNINGS) -fPIC -fvisibility=hidden $(CFLAGS) $(MATH) $(SWITCHES) \
+              $(INCLUDES) $(CPPFLAGS))
 LIBFLAG  ?= $(if $(filter Darwin,$(SYSTEM)),-bundle -undefined dynamic_lookup,-shared)
-LINK      = $(CC) $(LIBFLAG) $(filter -fsanitize% -g%,$(CFLAGS)) $(if $(filter 1,$(OPENMP)),-fopenmp) $(LDFLAGS)
-LIBS      = $(BLAS_LIBS) $(PNG_LIBS) -lm $(if $(filter Darwin,$(SYSTEM)),,-ldl)
+LINK     := $(strip $(CC) $(LIBFLAG) $(filter -fsanitize% -g%,$(CFLAGS)) $(filter -fopenmp,$(SWITCHES)) $(LDFLAGS))
+LIBS     := $(strip $(BLAS_LIBS) $(PNG_LIBS) -lm $(if $(filter Darwin,$(SYSTEM)),,-ldl))
 
-# ---- build ------------------------------------------------------------------------------------------------------
+# ---- build ----
 
-OPS      := $(sort $(wildcard lua_equi/core/ops/*.c))
-SOURCES  := $(strip $(sort $(wildcard $(addprefix lua_equi/core/,*.c group/*.c image/*.c lua/*.c))) $(OPS))
-OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
-BACKENDS := $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard lua_equi/backends/*.c)))
-CORE     := $(BUILD)/lua_equi/core.so
+OPS       := $(sort $(wildcard lua_equi/core/ops/*.c))
+SOURCES   := $(strip $(sort $(wildcard $(addprefix lua_equi/core/,*.c group/*.c image/*.c lua/*.c))) $(OPS))
+OBJECTS   := $(SOURCES:%.c=$(BUILD)/%.o)
+BACKENDS  := $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard lua_equi/backends/*.c)))
+CORE      := $(BUILD)/lua_equi/core.so
 LIBRARIES := $(if $(SOURCES),$(CORE)) $(BACKENDS)
 ifeq ($(BUILD),build)
   IN_TREE := $(LIBRARIES:$(BUILD)/%=%)
+else
+  # Lua finds the libraries of another build before the plain one in the tree; so do the programs that specs start.
+  export LUA_CPATH_5_4 := $(abspath $(BUILD))/?.so;$(LUA_CPATH);;
 endif
 
-.PHONY: all clean FORCE
-all: $(LIBRARIES) $(IN_TREE)
+.PHONY: all
+all: $(LIBRARIES) $(IN_TREE) ## build lua_equi/core.so and the backends (the default)
 
 $(CORE): $(OBJECTS) $(BUILD)/flags
-	@mkdir -p $(@D)
 	$(LINK) -o $@ $(OBJECTS) $(LIBS)
 
 $(BACKENDS): %.so: %.o $(BUILD)/flags
-	@mkdir -p $(@D)
 	$(LINK) -o $@ $< -lm
 
-# A library that a running Lua has mapped must not be overwritten in place: write beside it and rename.
+# A library that a running Lua has mapped must not be overwritten: write beside it and rename.
 lua_equi/%.so: $(BUILD)/lua_equi/%.so
 	@cp $< $@.new.so && mv -f $@.new.so $@
 
-$(BUILD)/%.o: %.c $(BUILD)/flags $(BUILD)/oplist.h
+$(BUILD)/%.o: %.c $(BUILD)/flags $(BUILD)/oplist.h | $(BUILD)/found
 	@mkdir -p $(@D)
 	$(CCACHE) $(COMPILE) $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP -c $< -o $@
 
-# Two generated files that are rewritten only when what they say changes: the registry of ops, which follows the content of
-# core/ops, and the command line, so that other flags or a removed source rebuild what they must.
+# Two files that are rewritten only when what they say changes: the registry of ops, which follows the content of core/ops,
+# and the command lines, so that other flags or a removed source rebuild what they must.
+.PHONY: FORCE
+REPLACE = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(BUILD)/oplist.h: FORCE
-	@mkdir -p $(BUILD)
-	@{ echo "// Generated from the files in core/ops: every family of ops, in the order of their names."; \
+	@mkdir -p $(@D)
+	@{ echo "/* Generated: the tables of ops, one for each file in core/ops, in the order of the names. */"; \
 	   for f in $(notdir $(basename $(OPS))); do echo "extern const eq_op ops_$$f[];"; done; \
 	   echo "static const eq_op *const oplist[] = {"; \
 	   for f in $(notdir $(basename $(OPS))); do echo "  ops_$$f,"; done; echo "  0};"; } > $@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@$(REPLACE)
 
 $(BUILD)/flags: FORCE
-	@mkdir -p $(BUILD)
+	@mkdir -p $(@D)
 	@printf '%s\n' '$(COMPILE)' '$(LINK) $(LIBS)' '$(SOURCES)' > $@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@$(REPLACE)
 
 -include $(OBJECTS:.o=.d) $(BACKENDS:.so=.d)
 
-clean:
+# What the compiler cannot find is said in one sentence with the package that has it, once per set of flags.
+H := \#
+COMMA := ,
+LUA_TEST  := $(H)include <lua.h>\n$(H)if LUA_VERSION_NUM != 504\n$(H)error\n$(H)endif\n
+BLAS_TEST := $(H)if __has_include(<cblas.h>)\n$(H)include <cblas.h>\n$(H)else\n$(H)include <openblas/cblas.h>\n$(H)endif\n
+MAIN      := int main(void) { return 0; }\n
+define need # what is needed, the test, what is done with it, packages
+@printf '$(2)' | $(COMPILE) $(3) >/dev/null 2>&1 || \
+  { echo "lua_equi needs $(1), which $(CC) does not find: install $(4), or run 'make deps'" >&2; exit 1; }
+endef
+
+$(BUILD)/found: $(BUILD)/flags
+	@command -v $(firstword $(CC)) >/dev/null || \
+	  { echo "lua_equi needs a C compiler, and there is no $(firstword $(CC)): install gcc, or set CC" >&2; exit 1; }
+	$(call need,a C library and its headers,$(H)include <stdlib.h>\n$(MAIN),-x c - -o $@,libc6-dev (Debian and Ubuntu))
+	$(call need,the headers of Lua 5.4 (lua.h),$(LUA_TEST),-E -x c -,liblua5.4-dev (Debian and Ubuntu)$(COMMA) lua-devel \
+	  (Fedora) or lua (Arch$(COMMA) Homebrew)$(COMMA) set LUA_INCDIR to the folder that holds it)
+	$(call need,OpenBLAS' header cblas.h,$(BLAS_TEST),-E -x c -,libopenblas-openmp-dev (Debian and Ubuntu)$(COMMA) \
+	  openblas-devel (Fedora) or openblas (Arch$(COMMA) Homebrew))
+	$(call need,libpng's header png.h,$(H)include <png.h>\n,-E -x c -,libpng-dev (Debian and Ubuntu)$(COMMA) libpng-devel \
+	  (Fedora) or libpng (Arch$(COMMA) Homebrew))
+	$(call need,the libraries $(LIBS),$(MAIN),-x c - $(LIBS) -o $@,libopenblas-openmp-dev and libpng-dev (Debian and Ubuntu)$(COMMA) \
+	  openblas-devel and libpng-devel (Fedora) or openblas and libpng (Arch$(COMMA) Homebrew))
+	@touch $@
+
+# ---- what must be installed ----
+
+DEBIAN      := libc6-dev lua5.4 liblua5.4-dev libopenblas-openmp-dev libpng-dev pkgconf
+DEBIAN_TEST := lua-busted lua-check luarocks clang-format-14 ccache
+ELSEWHERE   := 'Fedora:   dnf install gcc lua lua-devel openblas-devel libpng-devel pkgconf' \
+               'Arch:     pacman -S gcc lua openblas libpng pkgconf' \
+               'Homebrew: brew install gcc lua openblas libpng pkgconf' \
+               'The tests also need ccache, luarocks, clang-format 14, and from LuaRocks busted and luacheck.'
+
+# $(call install,packages): silent when all of them are there, and it does not ask.
+define install
+@if ! command -v dpkg-query >/dev/null; then \
+  command -v $(LUA) >/dev/null && $(PKG_CONFIG) --exists openblas libpng 2>/dev/null || \
+    printf '%s\n' 'This is neither Debian nor Ubuntu, so install by hand what is missing:' $(ELSEWHERE); \
+  exit 0; \
+fi; \
+missing=; \
+for p in $(1); do \
+  case "$$(dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null)" in installed*) ;; *) missing="$$missing $$p" ;; esac; \
+done; \
+[ -n "$$missing" ] || exit 0; \
+sudo=; \
+if [ "$$(id -u)" != 0 ]; then \
+  sudo=sudo; \
+  command -v sudo >/dev/null || { echo "missing packages; as root, run: apt-get install$$missing" >&2; exit 1; }; \
+fi; \
+echo "installing the missing packages:$$missing"; \
+apt="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"; \
+log=$$(mktemp); \
+{ $$apt update; $$apt install --no-install-recommends -y $$missing; } </dev/null >$$log 2>&1 || \
+  { cat $$log >&2; rm $$log; echo "apt-get could not install$$missing" >&2; exit 1; }; \
+rm $$log
+endef
+
+.PHONY: deps test-deps
+deps: ## install the Debian or Ubuntu packages that building needs; on other systems name theirs
+	$(call install,$(DEBIAN))
+test-deps: ## the same for testing
+	$(call install,$(DEBIAN) $(DEBIAN_TEST))
+
+# Targets that first install, or that build with other flags, start make again: what the machine has and what is to be
+# compiled is looked up when make starts.
+JOBS    ?= $(or $(shell nproc 2>/dev/null),2)
+AGAIN    = $(MAKE) --no-print-directory
+PARALLEL = $(AGAIN) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+
+# ---- running ----
+
+.PHONY: demo run-demo bench doc
+demo: deps ## install, build, and run the paper's SCAN experiment on its embedded default
+	@$(PARALLEL) all
+	@$(AGAIN) run-demo
+run-demo:
+	@$(LUA) scripts/scan.lua --demo
+
+bench: all ## measure; the numbers stand beside a plain loop, BLAS or PyTorch
+	$(LUA) scripts/bench/run.lua
+
+doc: all ## write the reference and the editor's annotations from the docstrings
+	$(LUA) scripts/doc/run.lua
+
+# ---- tests ----
+
+SPECS    ?= spec
+RUN_SPECS = $(LUA) spec/support/run.lua
+
+.PHONY: test run-specs tiny check
+test: test-deps ## everything CI runs: install, build, check, the tiny spec, then all specs
+	@$(PARALLEL) all
+	@$(AGAIN) check
+	@$(AGAIN) tiny
+	@$(AGAIN) run-specs
+run-specs: all ## all specs, or those of SPECS=files, without the checks
+	$(RUN_SPECS) $(SPECS)
+tiny: all ## the spec that touches every layer in two seconds
+	$(if $(wildcard spec/tiny_spec.lua),$(RUN_SPECS) spec/tiny_spec.lua,@:)
+
+CLANG_FORMAT ?= $(or $(notdir $(call first_command,clang-format-14)),clang-format)
+LUA_SOURCES   = $(wildcard lua_equi models scripts spec rockspec/*.rockspec)
+C_SOURCES     = $(shell find lua_equi -name '*.[ch]')
+check: all ## luacheck, clang-format, layers, sizes, and that the generated docs are up to date
+	@command -v luacheck >/dev/null || { echo "check needs luacheck: install lua-check (Debian, Ubuntu) or run 'make test-deps'" >&2; exit 1; }
+	@luacheck --quiet $(LUA_SOURCES)
+	@case "$$($(CLANG_FORMAT) --version 2>/dev/null)" in \
+	  *'version 14.'*) $(CLANG_FORMAT) --dry-run -Werror $(C_SOURCES) ;; \
+	  *) echo "check needs clang-format 14, the layout differs between versions: install clang-format-14 or set CLANG_FORMAT" >&2; exit 1 ;; \
+	esac
+	@$(LUA) spec/support/tree.lua $(CORE)
+	$(if $(wildcard scripts/doc/run.lua),@$(LUA) scripts/doc/run.lua --root $(BUILD)/doc && cd $(BUILD)/doc && \
+	  for f in $$(find . -type f); do cmp -s $$f $(CURDIR)/$$f || { echo "$$f is out of date: run 'make doc'" >&2; exit 1; }; done)
+
+# The memory checkers have a build of their own and stop at the first report; any left in a file by a program that a spec
+# started fails the target too. The interpreter is not instrumented, so it needs their libraries loaded first.
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+REPORTS  := build-asan/report
+.PHONY: asan run-asan gc oom
+asan: ## all specs (or SPECS=) under the address, leak and undefined-behaviour sanitizers of gcc
+	@$(PARALLEL) BUILD=build-asan CFLAGS='$(SANITIZE)' all
+	@$(AGAIN) BUILD=build-asan CFLAGS='$(SANITIZE)' run-asan
+run-asan:
+	@rm -f $(REPORTS).*
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=log_path=$(abspath $(REPORTS)):detect_leaks=1:abort_on_error=0 \
+	  UBSAN_OPTIONS=log_path=$(abspath $(REPORTS)):print_stacktrace=1:halt_on_error=1 \
+	  LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/leaks.supp:print_suppressions=0 \
+	  $(RUN_SPECS) --exclude-tags=install $(SPECS); result=$$?; \
+	  for f in $(REPORTS).*; do [ -e $$f ] && { cat $$f; result=1; }; done; exit $$result
+
+gc: all ## all specs (or SPECS=) with a collector that never rests, then with the generational one
+	$(RUN_SPECS) --gc=incremental --exclude-tags=install $(SPECS)
+	$(RUN_SPECS) --gc=generational --exclude-tags=install $(SPECS)
+
+oom: all ## every allocation of a task fails once: the first, the second, the third ...
+	$(LUA) spec/support/oom.lua
+
+# ---- install ----
+
+MODULES = $(shell find lua_equi -name '*.lua')
+.PHONY: install uninstall clean help
+install: all ## install below PREFIX, or into LUADIR and LIBDIR; DESTDIR goes in front
+	@for f in $(MODULES); do install -D -m 644 $$f "$(DESTDIR)$(LUADIR)/$$f" || exit 1; done
+	@for f in $(notdir $(wildcard models/*.lua)); do \
+	  install -D -m 644 models/$$f "$(DESTDIR)$(LUADIR)/lua_equi/models/$$f" || exit 1; done
+	@for f in $(LIBRARIES:$(BUILD)/%=%); do install -D -m 755 $(BUILD)/$$f "$(DESTDIR)$(LIBDIR)/$$f" || exit 1; done
+uninstall: ## remove what install put there
+	rm -rf "$(DESTDIR)$(LUADIR)/lua_equi" "$(DESTDIR)$(LIBDIR)/lua_equi"
+clean: ## remove what was built
 	rm -rf build build-* lua_equi/core.so lua_equi/backends/*.so
 
-# ---- tests ------------------------------------------------------------------------------------------------------
-
-BUSTED := $(LUA) spec/support/run.lua
-
-.PHONY: test tiny
-tiny: all
-	$(if $(wildcard spec/tiny_spec.lua),$(BUSTED) spec/tiny_spec.lua,@:)
-test: tiny
-	$(BUSTED) spec
+help: ## this text
+	@echo 'make TARGET [VARIABLE=value ...]'
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@echo 'Variables, with what they are now:'
+	@printf '  %-34s %s\n' \
+	  'CC=$(CC)' 'compiler; gcc or clang' \
+	  'CFLAGS=$(CFLAGS)' 'optimisation and debugging' \
+	  'LUA=$(LUA)' 'interpreter that runs specs and scripts' \
+	  'LUA_INCDIR=$(LUA_INCDIR)' 'folder of lua.h' \
+	  'OPENMP=$(OPENMP)' '0: one thread of our own (BLAS keeps its threads); the default with clang' \
+	  'NATIVE=$(NATIVE)' '1: for this processor only' \
+	  'SIMD=$(SIMD)' '0: no run-time choice between instruction sets (EQ_NO_SIMD_DISPATCH)' \
+	  'WERROR=$(WERROR)' '1: a warning stops the build' \
+	  'BUILD=$(BUILD)' 'folder for what is made; only the default also updates lua_equi/core.so' \
+	  'PREFIX=$(PREFIX)' 'where install puts things; LUADIR, LIBDIR and DESTDIR are obeyed too'

@@ -235,36 +235,47 @@ run-specs: all ## all specs, or those of SPECS=files, without the checks
 tiny: all ## the spec that touches every layer in two seconds
 	$(if $(wildcard spec/tiny_spec.lua),$(RUN_SPECS) spec/tiny_spec.lua,@:)
 
+# Goes through everything before it fails. A missing tool is a failure too: what was not looked at is not in order.
 CLANG_FORMAT ?= $(or $(notdir $(call first_command,clang-format-14)),clang-format)
-LUA_SOURCES   = $(wildcard lua_equi models scripts spec rockspec/*.rockspec)
 C_SOURCES     = $(shell find lua_equi -name '*.[ch]')
 check: all ## luacheck, clang-format, layers, sizes, and that the generated docs are up to date
-	@command -v luacheck >/dev/null || { echo "check needs luacheck: install lua-check (Debian, Ubuntu) or run 'make test-deps'" >&2; exit 1; }
-	@luacheck --quiet $(LUA_SOURCES)
-	@case "$$($(CLANG_FORMAT) --version 2>/dev/null)" in \
-	  *'version 14.'*) $(CLANG_FORMAT) --dry-run -Werror $(C_SOURCES) ;; \
-	  *) echo "check needs clang-format 14, the layout differs between versions: install clang-format-14 or set CLANG_FORMAT" >&2; exit 1 ;; \
-	esac
-	@$(LUA) spec/support/tree.lua $(CORE)
-	$(if $(wildcard scripts/doc/run.lua),@$(LUA) scripts/doc/run.lua --root $(BUILD)/doc && cd $(BUILD)/doc && \
-	  for f in $$(find . -type f); do cmp -s $$f $(CURDIR)/$$f || { echo "$$f is out of date: run 'make doc'" >&2; exit 1; }; done)
+	@bad=0; \
+	if command -v luacheck >/dev/null; then luacheck -q --no-color $(wildcard lua_equi models scripts spec) || bad=1; \
+	else echo "check needs luacheck: install lua-check (Debian and Ubuntu), or run 'make test-deps'" >&2; bad=1; fi; \
+	case "$$($(CLANG_FORMAT) --version 2>/dev/null)" in \
+	  *'version 14.'*) $(CLANG_FORMAT) --dry-run -Werror $(C_SOURCES) || bad=1 ;; \
+	  *) echo "check needs clang-format 14, other versions lay out differently: install clang-format-14" >&2; bad=1 ;; \
+	esac; \
+	$(LUA) spec/support/tree.lua $(CORE) || bad=1; \
+	if [ -e scripts/doc/run.lua ]; then \
+	  rm -rf $(BUILD)/doc; $(LUA) scripts/doc/run.lua --root $(BUILD)/doc || bad=1; \
+	  for f in $$(cd $(BUILD)/doc && find . -type f); do \
+	    cmp -s $(BUILD)/doc/$$f $$f || { echo "$$f is out of date: run 'make doc'" >&2; bad=1; }; done; \
+	fi; \
+	exit $$bad
 
-# The memory checkers have a build of their own and stop at the first report; any left in a file by a program that a spec
-# started fails the target too. The interpreter is not instrumented, so it needs their libraries loaded first.
+# The memory checkers have a build of their own and write each report to a file; one report, of the specs or of a program that
+# they start, fails the target. Stock Lua is not instrumented, so their libraries must be loaded with it: first in PATH stands a
+# `lua5.4` that does so. (LD_PRELOAD would reach every program that a spec starts, and report the leaks of sed and bash.)
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-REPORTS  := build-asan/report
+REPORT   := $(CURDIR)/build-asan/report
 .PHONY: asan run-asan gc oom
 asan: ## all specs (or SPECS=) under the address, leak and undefined-behaviour sanitizers of gcc
 	@$(PARALLEL) BUILD=build-asan CFLAGS='$(SANITIZE)' all
 	@$(AGAIN) BUILD=build-asan CFLAGS='$(SANITIZE)' run-asan
-run-asan:
-	@rm -f $(REPORTS).*
-	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-	  ASAN_OPTIONS=log_path=$(abspath $(REPORTS)):detect_leaks=1:abort_on_error=0 \
-	  UBSAN_OPTIONS=log_path=$(abspath $(REPORTS)):print_stacktrace=1:halt_on_error=1 \
+build-asan/bin/$(LUA): Makefile
+	@mkdir -p $(@D)
+	@lua=$$(command -v $(LUA)); loader=$$(readelf -l $$lua | sed -n 's/.*interpreter: \(.*\)]/\1/p'); \
+	  printf '#!/bin/sh\nexec %s --argv0 $(LUA) --preload "%s %s" %s "$$@"\n' $$loader \
+	    $$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so) $$lua > $@; chmod +x $@
+run-asan: build-asan/bin/$(LUA)
+	@rm -f $(REPORT).*
+	@PATH=$(CURDIR)/build-asan/bin:$$PATH \
+	  ASAN_OPTIONS=log_path=$(REPORT):detect_leaks=1:detect_stack_use_after_return=1 \
+	  UBSAN_OPTIONS=log_path=$(REPORT):print_stacktrace=1 \
 	  LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/leaks.supp:print_suppressions=0 \
 	  $(RUN_SPECS) --exclude-tags=install $(SPECS); result=$$?; \
-	  for f in $(REPORTS).*; do [ -e $$f ] && { cat $$f; result=1; }; done; exit $$result
+	  for f in $(REPORT).*; do [ ! -e $$f ] || { cat $$f; result=1; }; done; exit $$result
 
 gc: all ## all specs (or SPECS=) with a collector that never rests, then with the generational one
 	$(RUN_SPECS) --gc=incremental --exclude-tags=install $(SPECS)

@@ -1,6 +1,7 @@
--- Runs specs with busted under the interpreter that runs this file, whatever Lua the `busted` command is tied to.
---   lua5.4 spec/support/run.lua [--gc=incremental|generational] [busted's options] [files or folders]
--- --gc makes the collector as eager as it gets, so that a value nobody holds is gone when next touched.
+-- Runs specs with busted under the interpreter that runs this file, whatever Lua the `busted`
+-- command is tied to.
+--   lua5.4 spec/support/run.lua [--gc=incremental|generational] [busted's options] [files ...]
+-- --gc makes the collector as eager as it gets: what nobody holds is gone when next touched.
 local eager = {
   -- collectgarbage("incremental", 0) would mean "leave the pause alone", hence the older call.
   incremental = function()

@@ -1,14 +1,20 @@
---- busted's terminal report, closed by one plain line: `N passed, N failed, N skipped`.
--- A run in which nothing was executed counts as one failure: a wrong path must not look like success.
+-- busted's terminal report, closed by one plain line: `N passed, N failed, N skipped`.
+-- A run of nothing at all counts as a failure: a wrong path must not look like success.
 return function(options)
   local busted = require "busted"
   local base = require "busted.outputHandlers.plainTerminal"(options)
 
   busted.subscribe({"exit"}, function()
+    local passed, skipped = base.successesCount, base.pendingsCount
     local failed = base.failuresCount + base.errorsCount
-    local line = "%d passed, %d failed, %d skipped\n"
-    io.write(line:format(base.successesCount, failed, base.pendingsCount))
+    local nothing = passed + failed + skipped == 0
+    if nothing then
+      print "there was no spec to run"
+      failed = 1
+    end
+    print(("%d passed, %d failed, %d skipped"):format(passed, failed, skipped))
     io.flush()
+    if nothing then os.exit(1) end
     return nil, true
   end)
   return base

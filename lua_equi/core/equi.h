@@ -32,7 +32,7 @@
 #define EQ_STR(x) EQ_STR_(x)
 #define EQ_HERE __FILE__ ":" EQ_STR(__LINE__)
 
-enum { EQ_MAXDIM = 8, EQ_MAXOUT = 6, EQ_MAXARG = 16, EQ_MAXLIST = 64, EQ_BASE = 1 };
+enum { EQ_MAXDIM = 8, EQ_MAXOUT = 6, EQ_MAXARG = 16, EQ_MAXLIST = 40, EQ_BASE = 1 };
 
 /* ---- errors: EQ_OK or one of these; eq_error holds the last one ---- */
 typedef enum { EQ_OK, EQ_ERR, EQ_NOMEM, EQ_STOP } eq_status;
@@ -230,12 +230,16 @@ struct eq_op {
   const char *where; /* EQ_HERE */
 };
 
+/* The kernel pair f_f32, f_f64 for a row. */
+#define FLOATS(f) { [EQ_F32] = f##_f32, [EQ_F64] = f##_f64 }
+
 const eq_op *eq_find(const char *name);       /* NULL if there is none */
 const eq_sig *eq_sig_of(const eq_op *op);
 const eq_op *eq_op_at(int i);                 /* NULL past the last */
 int eq_ops_init(void);                        /* parse all signatures, once; EQ_ERR names the bad row */
 
-int eq_apply(eq_call *c); /* outputs in c->out, owned by the caller */
+int eq_apply(eq_call *c);         /* outputs in c->out, owned by the caller */
+int eq_apply_inplace(eq_call *c); /* result goes into c->in[0]; c->out[0] is that, retained */
 /* Shape functions: make output k. */
 int eq_out(eq_call *c, int k, eq_dtype t, int ndim, const int64_t *shape);
 int eq_broadcast(int n, eq_tensor *const *x, int *ndim, int64_t *shape); /* NULL entries skipped */

@@ -1,0 +1,127 @@
+/* grad.c (binding) -- backward, gradients of a function's result, switching recording off. */
+#include "lua_equi.h"
+#include <string.h>
+
+enum { MAXROOT = 64 };
+
+static int read_flags(lua_State *L, int i, const char *who) {
+  static const char *const valid[] = {"retain", "create_graph", NULL};
+  int flags = 0;
+  if (lua_isnoneornil(L, i)) return 0;
+  if (lua_type(L, i) != LUA_TTABLE) luaL_error(L, "%s: options must be a table", who);
+  eq_lua_check_keys(L, i, who, valid);
+  lua_getfield(L, i, "retain");
+  if (lua_toboolean(L, -1)) flags |= EQ_RETAIN;
+  lua_getfield(L, i, "create_graph");
+  if (lua_toboolean(L, -1)) flags |= EQ_CREATE_GRAPH;
+  lua_pop(L, 2);
+  return flags;
+}
+
+static int backward(lua_State *L) { /* y:backward(gy, {retain=, create_graph=}) */
+  eq_tensor *y = eq_lua_checktensor(L, 1, "backward", "y");
+  int at = 2;
+  eq_tensor *gy = eq_lua_totensor(L, 2);
+  if (gy || lua_isnil(L, 2)) at = 3;
+  int flags = read_flags(L, at, "backward");
+  int bad = eq_backward(1, &y, &gy, 0, NULL, NULL, flags);
+  if (bad) return eq_lua_raise(L, "backward");
+  return 0;
+}
+
+/* Tensors of a list or a single one at place i; returns how many. */
+static int read_list(lua_State *L, int i, eq_tensor **out, const char *name) {
+  if ((out[0] = eq_lua_totensor(L, i))) return 1;
+  if (lua_type(L, i) != LUA_TTABLE)
+    luaL_error(L, "grad: %s must be a tensor or a list of tensors, got %s", name, luaL_typename(L, i));
+  int n = (int)lua_rawlen(L, i);
+  if (n > MAXROOT) luaL_error(L, "grad: at most %d tensors in %s, got %d", MAXROOT, name, n);
+  for (int k = 0; k < n; k++) {
+    lua_rawgeti(L, i, k + 1);
+    out[k] = eq_lua_checktensor(L, -1, "grad", name);
+    lua_pop(L, 1);
+  }
+  return n;
+}
+
+static int grad(lua_State *L) { /* grad(y, xs, {gy=, retain=, create_graph=}) */
+  eq_tensor *y[1], *gy[1] = {NULL}, *wrt[MAXROOT], *g[MAXROOT];
+  eq_tensor **box[MAXROOT];
+  y[0] = eq_lua_checktensor(L, 1, "grad", "y");
+  int n = read_list(L, 2, wrt, "xs"), at = 3;
+  if ((gy[0] = eq_lua_totensor(L, 3)) || lua_isnil(L, 3)) at = 4;
+  int flags = read_flags(L, at, "grad");
+  for (int i = 0; i < n; i++)
+    if (!wrt[i]->node) return luaL_error(L, "grad: xs[%d] does not require a gradient", i + 1);
+  luaL_checkstack(L, n + 4, "grad");
+  for (int i = 0; i < n; i++) box[i] = eq_lua_newbox(L);
+  int bad = eq_backward(1, y, gy, n, wrt, g, flags);
+  if (bad) return eq_lua_raise(L, "grad");
+  for (int i = 0; i < n; i++) *box[i] = g[i];
+  int first = lua_gettop(L) - n + 1;
+  for (int i = 0; i < n; i++) {
+    if (g[i]) continue;
+    lua_pushnil(L);
+    lua_replace(L, first + i);
+  }
+  return n;
+}
+
+static int grad_enabled(lua_State *L) {
+  bool old = eq_grad_enabled;
+  if (!lua_isnone(L, 1)) eq_grad_enabled = lua_toboolean(L, 1);
+  lua_pushboolean(L, old);
+  return 1;
+}
+
+/* no_grad(f, ...) -> f's results; recording is on again afterwards even if f raises. */
+static int leave(lua_State *L, int status, lua_KContext old) {
+  eq_grad_enabled = old != 0;
+  if (status != LUA_OK && status != LUA_YIELD) return lua_error(L);
+  return lua_gettop(L);
+}
+
+static int no_grad(lua_State *L) {
+  lua_KContext old = eq_grad_enabled;
+  if (lua_gettop(L) == 0 || lua_isnil(L, 1))
+    return luaL_error(L, "no_grad: needs a function to run without recording");
+  eq_grad_enabled = false;
+  return leave(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, old, leave), old);
+}
+
+static int debug_mode(lua_State *L) {
+  bool old = eq_debug;
+  if (!lua_isnone(L, 1)) eq_debug = lua_toboolean(L, 1);
+  lua_pushboolean(L, old);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"grad", grad}, {"grad_enabled", grad_enabled},
+                                     {"no_grad", no_grad}, {"debug", debug_mode}, {NULL, NULL}};
+
+static const eq_lua_doc docs[] = {
+    {"backward", "y, gy=nil, {retain=, create_graph=}",
+     "Sends the gradient from y back to every leaf x that requires one, adding to x.grad.\ny must be a "
+     "single number unless gy, the gradient to start with, is given. The graph is released on the\n"
+     "way; retain = true keeps it, create_graph = true records the pass itself for second derivatives.",
+     "local x = equi.tensor({3}, {requires_grad = true})\n(x * x):backward()\nprint(x.grad:item())  --> 6.0"},
+    {"grad", "y, xs, gy=nil, {retain=, create_graph=} -> gx, ...",
+     "Gradients of y with respect to the tensors xs, returned instead of stored; nil where y does not "
+     "depend on one.", "local x = equi.tensor({3}, {requires_grad = true})\nprint(equi.grad(x ^ 3, x):item())  --> 27.0"},
+    {"grad_enabled", "on=nil -> old", "Whether operations are recorded; sets it when given.",
+     "print(equi.grad_enabled())  --> true"},
+    {"no_grad", "f, ... -> f(...)", "Calls f without recording, and returns its results.",
+     "local w = equi.ones(2):requires_grad_()\nprint(equi.no_grad(function() return w * 2 end).requires_grad)  --> false"},
+    {"debug", "on=nil -> old", "Debug mode: every op is checked for NaN, and messages of the backward "
+     "pass name the Lua line of the forward call. Slow.", "print(equi.debug())  --> false"},
+    {0}};
+
+int eq_lua_grad(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
+  lua_getfield(L, -1, "methods");
+  lua_pushcfunction(L, backward);
+  lua_setfield(L, -2, "backward");
+  lua_pop(L, 1);
+  eq_lua_add_docs(L, docs);
+  return 0;
+}

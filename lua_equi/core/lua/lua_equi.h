@@ -1,0 +1,50 @@
+/* lua_equi.h -- what the files of core/lua share. This folder is the only one that knows both Lua
+ * and tensors, the only one that raises, and the only place where 1-based becomes 0-based. */
+#ifndef LUA_EQUI_H
+#define LUA_EQUI_H
+#include "equi.h"
+#include <lauxlib.h>
+#include <lua.h>
+
+#define EQ_TENSOR "equi.Tensor"
+
+/* Documentation of a function that is no op row; collected in core.docs[name] for help, the
+ * reference and the editor. Tables end with {0}. */
+typedef struct eq_lua_doc {
+  const char *name, *sig, *doc, *example;
+} eq_lua_doc;
+void eq_lua_add_docs(lua_State *L, const eq_lua_doc *docs); /* module table on top */
+
+/* ---- boxes (tensor.c) ----
+ * A tensor userdata is an eq_tensor*. The box is pushed empty, then filled: an error in between
+ * leaves nothing unowned. */
+eq_tensor **eq_lua_newbox(lua_State *L);
+eq_tensor *eq_lua_totensor(lua_State *L, int i); /* NULL when it is none */
+eq_tensor *eq_lua_checktensor(lua_State *L, int i, const char *who, const char *name);
+void eq_lua_push(lua_State *L, eq_tensor *x); /* takes over the reference; raises if x is NULL */
+
+/* ---- failures (call.c) ---- */
+/* Raise eq_error as "position: who: sentence". After EQ_STOP runs the interrupt's hook instead. */
+int eq_lua_raise(lua_State *L, const char *who);
+/* After EQ_NOMEM, once: give memory back and tell the caller to try again. */
+bool eq_lua_retry(lua_State *L, int status);
+void eq_lua_pressure(lua_State *L); /* collect when live bytes passed the limit */
+
+/* ---- reading arguments ---- */
+eq_dtype eq_lua_checkdtype(lua_State *L, int i, const char *who);
+/* A list of sizes at stack place i: a table, or the numbers from i on. Returns how many. */
+int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, const char *name);
+bool eq_lua_is_options(lua_State *L, int i); /* a table whose first key is a string */
+/* The number of entries used up is returned; nil-terminated list of valid keys is checked. */
+void eq_lua_check_keys(lua_State *L, int i, const char *who, const char *const *valid);
+int64_t eq_lua_checkint(lua_State *L, int i, const char *who, const char *name);
+
+/* ---- registration: each adds its functions to the module table on top of the stack ---- */
+int eq_lua_ops(lua_State *L);
+int eq_lua_tensor(lua_State *L);
+int eq_lua_construct(lua_State *L);
+int eq_lua_state(lua_State *L);
+int eq_lua_grad(lua_State *L);
+void eq_lua_index(lua_State *L); /* __index, __newindex into the metatable on top */
+
+#endif

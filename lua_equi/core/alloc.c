@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #endif
 
-enum { ALIGN = 64, SMALL_STEP = 64, SMALL_MAX = 1024, NSMALL = SMALL_MAX / SMALL_STEP, NCLASS = 256 };
+enum { ALIGN = 64, SMALL_STEP = 64, SMALL_MAX = 1024, NSMALL = SMALL_MAX / SMALL_STEP, NCLASS = 256, CHURN_MAX = 65536 };
 #define HUGE_PAGE ((size_t)2 << 20)
 
 typedef struct block {
@@ -77,6 +77,7 @@ void *eq_alloc(size_t bytes) {
   }
   eq_mem.live += size;
   eq_mem.allocations++;
+  if (size <= CHURN_MAX) eq_mem.churn += size;
   if (eq_mem.live > eq_mem.peak) eq_mem.peak = eq_mem.live;
   return b;
 }

@@ -50,6 +50,7 @@ int eq_stopped(void);       /* a long computation was interrupted; always return
 /* ---- memory (alloc.c): 64-byte aligned, freed blocks are kept for reuse ---- */
 typedef struct eq_memory {
   size_t live, peak, cached, cache_limit, soft_limit, next_collect;
+  size_t churn; /* bytes of small blocks handed out since the last collection */
   uint64_t allocations, collections;
   int64_t fail_after; /* tests: the allocation this many from now fails; < 0 never */
 } eq_memory;
@@ -280,7 +281,6 @@ struct eq_node {
   int refs, nin, nout, ntensor;
   uint64_t seq; /* grows: a node is older than all its users */
   const eq_op *op;
-  eq_call call;      /* arguments; in and out point into `slot` */
   eq_tensor **slot;  /* nin inputs: saved, or shape-only with their graph link */
   uint32_t *version; /* of saved storages: nin inputs, nout outputs */
   eq_tensor *gy[EQ_MAXOUT];
@@ -289,6 +289,7 @@ struct eq_node {
   char *where;     /* Lua position of the call, in debug mode or when the rule is missing */
   bool released, queued;
   struct eq_node *next; /* list of nodes waiting to be freed */
+  eq_call call;         /* last: only the used part of call.list exists */
 };
 extern bool eq_grad_enabled;
 extern bool eq_debug;                             /* NaN watch, positions recorded */

@@ -19,25 +19,34 @@ static uint64_t sequence;
 static const eq_op accumulator = {.name = "leaf", .sig = "-> x"};
 
 /* ---- nodes ---- */
-static size_t node_bytes(int nin, int nout) {
-  size_t n = (size_t)(nin + nout);
-  return sizeof(eq_node) + n * sizeof(eq_tensor *) + n * sizeof(uint32_t);
+/* The node, then its slots, then their versions, in one block. Of the call only the part up to the
+ * last used list entry exists: with small tensors the nodes are most of the memory traffic. */
+static size_t call_bytes(int nlist) {
+  return offsetof(eq_call, list) + (size_t)nlist * sizeof(int64_t);
 }
 
-static eq_node *new_node(const eq_op *op, int nin, int nout) {
-  size_t bytes = node_bytes(nin, nout);
+static size_t slots_at(int nlist) { return offsetof(eq_node, call) + call_bytes(nlist); }
+
+static size_t node_bytes(int n, int nlist) {
+  return slots_at(nlist) + (size_t)n * (sizeof(eq_tensor *) + sizeof(uint32_t));
+}
+
+static eq_node *new_node(const eq_op *op, int nin, int nout, const eq_call *c) {
+  int nlist = c ? c->nlist : 0;
+  size_t bytes = node_bytes(nin + nout, nlist);
   eq_node *n = eq_alloc(bytes);
   if (!n) return NULL;
-  /* eq_call is large and copied by the caller: clear everything around it only. */
   n->refs = 1;
   n->nin = nin;
   n->nout = nout;
   n->ntensor = nin + nout;
   n->seq = ++sequence;
   n->op = op;
-  n->slot = (eq_tensor **)(void *)(n + 1);
+  n->slot = (eq_tensor **)(void *)((char *)n + slots_at(nlist));
   n->version = (uint32_t *)(void *)(n->slot + n->ntensor);
-  memset(n->slot, 0, bytes - sizeof *n);
+  memset(n->slot, 0, bytes - slots_at(nlist));
+  if (c) memcpy(&n->call, c, call_bytes(nlist));
+  n->call.nlist = nlist;
   memset(n->gy, 0, sizeof n->gy);
   n->leaf = NULL;
   n->hooks = NULL;
@@ -69,7 +78,7 @@ static void free_node(eq_node *n) {
     h->release(h);
   }
   if (n->where) eq_free(n->where, strlen(n->where) + 1);
-  eq_free(n, node_bytes(n->nin, n->nout));
+  eq_free(n, node_bytes(n->ntensor, n->call.nlist));
 }
 
 /* Freeing a node releases its inputs, which may free their nodes, and so on down the graph: the
@@ -105,7 +114,7 @@ int eq_require_grad(eq_tensor *x, bool on) {
   if (!eq_is_float(x->dtype))
     return eq_fail("only f32 and f64 tensors have gradients, this one is %s",
                    eq_dtype_name(x->dtype));
-  eq_node *n = new_node(&accumulator, 0, 1);
+  eq_node *n = new_node(&accumulator, 0, 1, NULL);
   if (!n) return EQ_NOMEM;
   n->leaf = x;
   x->node = n;
@@ -148,7 +157,8 @@ static uint32_t version_of(const eq_tensor *x) { return x && x->storage ? x->sto
 static int save_inputs(eq_node *n, const eq_op *op, eq_tensor **in) {
   for (int i = 0; i < n->nin; i++) {
     if (!in[i]) continue;
-    n->slot[i] = saves_input(op, i) ? eq_retain(in[i]) : shape_only(in[i]);
+    bool whole = saves_input(op, i) || (in[i]->node && in[i]->node->op == &accumulator);
+    n->slot[i] = whole ? eq_retain(in[i]) : shape_only(in[i]);
     if (!n->slot[i]) return EQ_NOMEM;
     n->version[i] = version_of(n->slot[i]);
   }
@@ -158,6 +168,7 @@ static int save_inputs(eq_node *n, const eq_op *op, eq_tensor **in) {
 static int save_outputs(eq_node *n, const eq_call *c) {
   for (int k = 0; k < n->nout; k++) {
     const eq_tensor *y = c->out[k];
+    if (c->nout == 1 && !(c->op->flags & EQ_SAVE_OUT)) return EQ_OK; /* gy tells its shape */
     eq_tensor *s = c->op->flags & EQ_SAVE_OUT ? eq_alias(y) : eq_meta(y->dtype, y->ndim, y->shape);
     if (!s) return EQ_NOMEM;
     n->slot[n->nin + k] = s;
@@ -171,9 +182,8 @@ int eq_record(eq_call *c, eq_tensor **in) {
   if (!eq_grad_enabled || c->op->flags & EQ_NO_GRAD) return EQ_OK;
   for (int i = 0; i < c->nin; i++) wanted |= in[i] && in[i]->node;
   if (!wanted) return EQ_OK;
-  eq_node *n = new_node(c->op, c->nin, c->nout);
+  eq_node *n = new_node(c->op, c->nin, c->nout, c);
   if (!n) return EQ_NOMEM;
-  memcpy(&n->call, c, sizeof n->call);
   n->call.in = n->slot;
   for (int k = 0; k < EQ_MAXOUT; k++) n->call.out[k] = NULL;
   if (eq_debug || !c->op->back) n->where = position();
@@ -278,23 +288,30 @@ eq_tensor *eq_sum_to(eq_tensor *g, int ndim, const int64_t *shape) {
 }
 
 static int check_versions(const eq_node *n) {
-  for (int i = 0; i < n->ntensor; i++)
-    if (n->slot[i] && n->slot[i]->storage && n->slot[i]->storage->version != n->version[i])
+  for (int i = 0; i < n->ntensor; i++) {
+    bool read = i >= n->nin || saves_input(n->op, i); /* a leaf may be held for its link only */
+    if (read && n->slot[i] && version_of(n->slot[i]) != n->version[i])
       return eq_fail("a tensor that %s%s%s needs for its gradient was changed in place after it was "
                      "used; change a copy: x:clone()", n->op->name, n->where ? ", called at " : "",
                      n->where ? n->where : "");
+  }
   return EQ_OK;
 }
 
 /* The call as the rule sees it. With create_graph a saved result is linked to its node again. */
 static int rebuild_call(eq_node *n, eq_call *c, bool graph) {
-  memcpy(c, &n->call, sizeof *c);
+  memcpy(c, &n->call, call_bytes(n->call.nlist));
   c->in = n->slot;
   c->need = 0;
   for (int i = 0; i < n->nin && i < 64; i++)
     if (n->slot[i] && n->slot[i]->node) c->need |= (uint64_t)1 << i;
   for (int k = 0; k < n->nout; k++) {
     eq_tensor *y = n->slot[n->nin + k];
+    if (!y) {
+      c->out[k] = eq_meta(n->gy[k]->dtype, n->gy[k]->ndim, n->gy[k]->shape);
+      if (!c->out[k]) return EQ_NOMEM;
+      continue;
+    }
     c->out[k] = graph ? eq_alias(y) : eq_retain(y);
     if (!c->out[k]) return EQ_NOMEM;
     if (graph && eq_is_float(y->dtype)) {
@@ -317,7 +334,7 @@ static int run_hooks(eq_node *n) {
 static int fill_missing(eq_node *n) {
   for (int k = 0; k < n->nout; k++) {
     const eq_tensor *y = n->slot[n->nin + k];
-    if (!n->gy[k] && !(n->gy[k] = eq_zeros(eq_is_float(y->dtype) ? y->dtype : EQ_F32, y->ndim, y->shape)))
+    if (y && !n->gy[k] && !(n->gy[k] = eq_zeros(eq_is_float(y->dtype) ? y->dtype : EQ_F32, y->ndim, y->shape)))
       return EQ_NOMEM;
   }
   return EQ_OK;

@@ -61,15 +61,28 @@ bool eq_lua_retry(lua_State *L, int status) {
   return true;
 }
 
+/* Small tensors never reach the limit, but a loop over them would walk through fresh memory all the
+ * time: collecting after CHURN_MIN bytes (more with a large Lua heap, which makes collections dear)
+ * keeps the blocks in the processor's cache. */
+#define CHURN_MIN ((size_t)8 << 20)
+static size_t churn_limit = CHURN_MIN;
+
 /* Tensors look 8 bytes small to Lua's collector, so we count bytes ourselves: a full collection when
  * live bytes pass max(soft limit, 1.5 x what was live after the last one). Not while the collector
  * is stopped (also true inside finalizers). */
-void eq_lua_pressure(lua_State *L) {
-  if (eq_mem.live <= eq_mem.next_collect || !lua_gc(L, LUA_GCISRUNNING)) return;
+static void collect(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   eq_mem.collections++;
+  size_t heap = (size_t)lua_gc(L, LUA_GCCOUNT) << 10;
+  churn_limit = 16 * heap > CHURN_MIN ? 16 * heap : CHURN_MIN;
+  eq_mem.churn = 0;
   size_t next = eq_mem.live + eq_mem.live / 2;
   eq_mem.next_collect = next > eq_mem.soft_limit ? next : eq_mem.soft_limit;
+}
+
+void eq_lua_pressure(lua_State *L) {
+  if (eq_mem.live <= eq_mem.next_collect && eq_mem.churn <= churn_limit) return;
+  if (lua_gc(L, LUA_GCISRUNNING)) collect(L);
 }
 
 static int fail(reader *r, const char *fmt, ...) {

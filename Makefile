@@ -8,6 +8,7 @@ CFLAGS     ?= -O3 -g
 NATIVE     ?= 0
 SIMD       ?= 1
 WERROR     ?= 0
+V          ?= 0
 PKG_CONFIG ?= pkg-config
 DESTDIR    ?=
 PREFIX     ?= /usr/local
@@ -96,14 +97,20 @@ else
   export LUA_CPATH_5_4 := $(abspath $(BUILD))/?.so;$(LUA_CPATH);;
 endif
 
+# One word and the file, or with V=1 the whole command.
+Q   := $(if $(filter 1,$(V)),,@)
+say  = $(if $(Q),@printf '%8s  %s\n' $(1) $(2))
+
 .PHONY: all
 all: $(LIBRARIES) $(IN_TREE) ## build lua_equi/core.so and the backends (the default)
 
 $(CORE): $(OBJECTS) $(BUILD)/flags
-	$(LINK) -o $@ $(OBJECTS) $(LIBS)
+	$(call say,link,$@)
+	$(Q)$(LINK) -o $@ $(OBJECTS) $(LIBS)
 
 $(BACKENDS): %.so: %.o $(BUILD)/flags
-	$(LINK) -o $@ $< -lm
+	$(call say,link,$@)
+	$(Q)$(LINK) -o $@ $< -lm
 
 # A library that a running Lua has mapped must not be overwritten: write beside it and rename.
 lua_equi/%.so: $(BUILD)/lua_equi/%.so
@@ -111,7 +118,8 @@ lua_equi/%.so: $(BUILD)/lua_equi/%.so
 
 $(BUILD)/%.o: %.c $(BUILD)/flags $(BUILD)/oplist.h | $(BUILD)/found
 	@mkdir -p $(@D)
-	$(CCACHE) $(COMPILE) $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP -c $< -o $@
+	$(call say,compile,$<)
+	$(Q)$(CCACHE) $(COMPILE) $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP -c $< -o $@
 
 # Two files that are rewritten only when what they say changes: the registry of ops, which follows the content of core/ops,
 # and the command lines, so that other flags or a removed source rebuild what they must.
@@ -254,6 +262,10 @@ check: all ## luacheck, clang-format, layers, sizes, and that the generated docs
 	fi; \
 	exit $$bad
 
+.PHONY: format
+format: ## lay out the C files as check wants them
+	$(CLANG_FORMAT) -i $(C_SOURCES)
+
 # The memory checkers have a build of their own and write each report to a file; one report, of the specs or of a program that
 # they start, fails the target. Stock Lua is not instrumented, so their libraries must be loaded with it: first in PATH stands a
 # `lua5.4` that does so. (LD_PRELOAD would reach every program that a spec starts, and report the leaks of sed and bash.)
@@ -310,6 +322,7 @@ help: ## this text
 	  'OPENMP=$(OPENMP)' '0: one thread of our own (BLAS keeps its threads); the default with clang' \
 	  'NATIVE=$(NATIVE)' '1: for this processor only' \
 	  'SIMD=$(SIMD)' '0: no run-time choice between instruction sets (EQ_NO_SIMD_DISPATCH)' \
+	  'V=$(V)' '1: show the commands' \
 	  'WERROR=$(WERROR)' '1: a warning stops the build' \
 	  'BUILD=$(BUILD)' 'folder for what is made; only the default also updates lua_equi/core.so' \
 	  'PREFIX=$(PREFIX)' 'where install puts things; LUADIR, LIBDIR and DESTDIR are obeyed too'

@@ -12,6 +12,17 @@
 #include <sys/mman.h>
 #endif
 
+/* Kept blocks would hide misuse from the address sanitizer, so it is told what is not to be touched:
+ * the rest of a rounded size, and all of a kept block but its link (which the leak check follows). */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define FORBID(p, from, to) ASAN_POISON_MEMORY_REGION((char *)(p) + (from), (to) - (from))
+#define PERMIT(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define FORBID(p, from, to) ((void)0)
+#define PERMIT(p, n) ((void)0)
+#endif
+
 enum { ALIGN = 64, SMALL_STEP = 64, SMALL_MAX = 1024, NSMALL = SMALL_MAX / SMALL_STEP, NCLASS = 256, CHURN_MAX = 65536 };
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -75,6 +86,8 @@ void *eq_alloc(size_t bytes) {
       return NULL;
     }
   }
+  PERMIT(b, size);
+  FORBID(b, bytes, size);
   eq_mem.live += size;
   eq_mem.allocations++;
   if (size <= CHURN_MAX) eq_mem.churn += size;
@@ -98,8 +111,10 @@ void eq_free(void *p, size_t bytes) {
     return;
   }
   block *b = p;
+  PERMIT(b, sizeof *b); /* a block of a few bytes has its link partly in the rest */
   b->next = cache[k];
   cache[k] = b;
+  FORBID(b, sizeof *b, size);
   eq_mem.cached += size;
 }
 

@@ -47,7 +47,7 @@ only("omp.h", "core/parallel%.c$")
 only("png.h", "core/image/png%.c$")
 
 local function no_call(name, why)
-  rules[#rules + 1] = {within = "lua_equi/core/", says = "%f[%w_]" .. name .. "%s*%(", why = why}
+  rules[#rules + 1] = {within = "lua_equi/core/", says = "%f[%w_]" .. name .. "%(", why = why}
 end
 no_call("abort", "nothing in the library ends the process")
 no_call("exit", "nothing in the library ends the process")

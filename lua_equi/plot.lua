@@ -1,7 +1,7 @@
 --- Plots as PNG files: learning curves, bars, confusion matrices, grids of plots.
 --
 -- Pure Lua down to the pixels; only `save` needs the C core (to write the file). Meant for the
--- pictures of a training run, NOT a general chart library: no interaction, no 3-D, no vector output.
+-- pictures of a training run, NOT a general chart library: no interaction, no vector output.
 --
 --     local plot = require "lua_equi.plot"
 --     local p = plot.new {title = "add-jump", xlabel = "iteration", ylabel = "loss"}

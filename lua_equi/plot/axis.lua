@@ -11,7 +11,7 @@ function axis.is_finite(v)
   return type(v) == "number" and v == v and v ~= huge and v ~= -huge
 end
 
---- The smallest step of 1, 2 or 5 times a power of ten that cuts `range` into at most `count` parts.
+--- The smallest step of 1, 2 or 5 times a power of ten that cuts a range into <= count parts.
 ---@param range number
 ---@param count integer
 ---@return number
@@ -53,7 +53,9 @@ local function linear_ticks(lo, hi, count)
 end
 
 local function log_text(v)
-  if v >= 1e5 or v < 1e-3 then return (string.format("%.0e", v):gsub("e([+-])0*", "e%1"):gsub("+", "")) end
+  if v >= 1e5 or v < 1e-3 then
+    return (string.format("%.0e", v):gsub("e([+-])0*", "e%1"):gsub("%+", ""))
+  end
   return axis.format(v, math.min(v, 1))
 end
 

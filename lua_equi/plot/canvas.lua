@@ -17,14 +17,14 @@ local floor, ceil, min, max, sqrt = math.floor, math.ceil, math.min, math.max, m
 function canvas.new(width, height)
   local pixels = {}
   for i = 1, width * height * 3 do pixels[i] = 255 end
-  return setmetatable({width = width, height = height, pixels = pixels, clip_box = {0, 0, width, height}},
-    canvas)
+  return setmetatable({width = width, height = height, pixels = pixels,
+    clip_box = {0, 0, width, height}}, canvas)
 end
 
 --- Limits drawing to x0 <= x < x1, y0 <= y < y1; without arguments, to the whole picture.
 function canvas:clip(x0, y0, x1, y1)
-  self.clip_box = x0 and {max(0, floor(x0)), max(0, floor(y0)), min(self.width, ceil(x1)), min(self.height, ceil(y1))}
-    or {0, 0, self.width, self.height}
+  self.clip_box = x0 and {max(0, floor(x0)), max(0, floor(y0)), min(self.width, ceil(x1)),
+    min(self.height, ceil(y1))} or {0, 0, self.width, self.height}
 end
 
 --- While `ink` is a table, every pixel drawn is entered in it (index y * width + x).
@@ -63,7 +63,7 @@ local function clip_segment(box, pad, x0, y0, x1, y1)
   end
 end
 
---- Merges one segment into a mask. Walks the longer axis; per step only the pixels the line is near.
+--- Merges one segment into a mask. Walks the longer axis, and there the pixels near the line.
 local function add_segment(self, mask, radius, ax, ay, bx, by)
   local box, width = self.clip_box, self.width
   local x0, y0, x1, y1 = clip_segment(box, radius + 2, ax, ay, bx, by)
@@ -142,7 +142,7 @@ function canvas:rectangle(x0, y0, x1, y1, color, alpha)
   fill_columns(self, x0, x1, function() return y0, y1 end, color, alpha)
 end
 
---- Fills between two curves given at rising or falling xs; a pixel column takes the value at its middle.
+--- Fills between two curves; a pixel column takes their values at its middle.
 ---@param xs number[]
 ---@param tops number[]
 ---@param bottoms number[]
@@ -173,7 +173,8 @@ end
 function canvas:text(text, x, y, options)
   local scale = options.scale or 1
   local width = font.width(text, scale)
-  local shift = options.anchor == "center" and -width / 2 or options.anchor == "right" and -width or 0
+  local shift = options.anchor == "center" and -width / 2
+    or options.anchor == "right" and -width or 0
   local angle = math.rad(options.angle or 0)
   local cosine, sine = math.cos(angle), math.sin(angle)
   local middle, base_x, base_y = 5 * scale, x, y

@@ -10,7 +10,7 @@ local series = require "lua_equi.plot.series"
 
 local TEXT, SPINE, GRID = {38, 38, 38}, {90, 90, 90}, {228, 228, 228}
 local SMALL, LABEL, TITLE = 0.95, 1.05, 1.3 -- text sizes: ticks and legend, axis labels, title
-local LINE = 13                             -- pixels from the middle of a text to what it belongs to
+local LINE = 13 -- pixels from the middle of a text to what it belongs to
 local LEGEND_ROW, LEGEND_KEY, LEGEND_PAD = 20, 26, 9
 
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
@@ -80,7 +80,7 @@ local function measure(plot, width, height)
       m.xticks = axis.ticks(m.x, max(2, floor(width / 85)))
     end
     m.y = scale_of(plot, yrange, "y", {pad = 0.06, from_zero = plot.categories ~= nil})
-    m.yticks = axis.ticks(m.y, max(2, floor(height / 48)))
+    m.yticks = axis.ticks(m.y, max(2, floor(height / 42)))
   end
   m.xtexts, m.ytexts = tick_texts(m.xticks), tick_texts(m.yticks)
   local slot = width / max(1, #m.xticks)
@@ -111,7 +111,7 @@ end
 
 --- The box of the axes inside the plot's rectangle, in whole pixels.
 local function axes_box(plot, m, rect, legend_width)
-  local left = 10 + (plot.ylabel and 24 or 0) + widest(m.ytexts) + 8
+  local left = 10 + (plot.ylabel and 24 or 0) + widest(m.ytexts) + 13
   local bottom = 10 + (plot.xlabel and 24 or 0) + 20
   local right = 14
   if m.turned then
@@ -190,8 +190,8 @@ end
 
 local function corner(place, box, width, height)
   local gap = 8
-  local x = place:find "left" and box[1] + gap or place:find "center" and (box[1] + box[3] - width) / 2
-    or box[3] - gap - width
+  local x = place:find "left" and box[1] + gap
+    or place:find "center" and (box[1] + box[3] - width) / 2 or box[3] - gap - width
   local y = place:find "top" and box[2] + gap or place:find "middle"
     and (box[2] + box[4] - height) / 2 or box[4] - gap - height
   return floor(x), floor(y)

@@ -5,7 +5,7 @@
 #if defined(__linux__)
 #define _GNU_SOURCE /* dladdr, RTLD_NOLOAD */
 #endif
-#include "lua_equi.h"
+#include "symmetry.h"
 #if defined(__linux__)
 #include <dlfcn.h>
 #endif
@@ -50,6 +50,7 @@ int luaopen_lua_equi_core(lua_State *L) {
   eq_lua_construct(L);
   eq_lua_state(L);
   eq_lua_grad(L);
+  eq_lua_group(L);
   eq_lua_ops(L);
   eq_lua_index(L);
   lua_pushcfunction(L, is_terminal);

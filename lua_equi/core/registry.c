@@ -135,6 +135,7 @@ static int read_param(eq_sig *g, char *text) {
 
 static int read_outs(eq_sig *g, char *text) {
   char *semi = strchr(text, ';');
+  if (!*trim(text)) return EQ_OK; /* works in place, returns nothing */
   for (char *p = text; *p; p++)
     if (*p == ';') *p = ',';
   for (char *w = text, *comma; w; w = comma ? comma + 1 : NULL) {

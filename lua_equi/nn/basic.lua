@@ -1,0 +1,99 @@
+--- Layers without memory: linear, embedding, dropout, layer_norm, activations, sequential.
+local core = require "lua_equi.core"
+local initialise = require "lua_equi.nn.initialise"
+local module = require "lua_equi.nn.module"
+local options = require "lua_equi.options"
+
+local basic = {}
+
+--- y = x W^T + b. weight is [outputs, inputs], bias [outputs]; x is [..., inputs].
+---
+--- Both start uniform in +-1/sqrt(inputs), as PyTorch's.
+---
+--- Example:
+---     local layer = equi.nn.linear(3, 2)
+---     print(layer(equi.zeros(5, 3)):size())   --> 5 2
+---@param inputs integer
+---@param outputs integer
+---@param opts? table {bias = true}
+basic.linear = module.class("linear", {
+  new = function(self, inputs, outputs, opts)
+    opts = options.check("linear", opts, {bias = true})
+    local bound = inputs > 0 and 1 / math.sqrt(inputs) or 0
+    self.weight = initialise.uniform(core.zeros(outputs, inputs), -bound, bound)
+    if opts.bias then self.bias = initialise.uniform(core.zeros(outputs), -bound, bound) end
+  end,
+  forward = function(self, x) return core.linear(x, self.weight, self.bias) end,
+  extra = function(self)
+    return ("%d, %d%s"):format(self.weight:size(2), self.weight:size(1), self.bias and "" or ", no bias")
+  end,
+})
+
+--- Rows of a table: ids (i64, from 1) of any shape -> [..., features]. weight is [entries, features],
+--- normal at the start.
+---
+--- Example:
+---     local layer = equi.nn.embedding(10, 4)
+---     print(layer(equi.tensor({{1, 10}}, {dtype = "i64"})):size())   --> 1 2 4
+---@param entries integer
+---@param features integer
+basic.embedding = module.class("embedding", {
+  new = function(self, entries, features)
+    self.weight = initialise.normal(core.zeros(entries, features))
+  end,
+  forward = function(self, ids) return core.embedding(ids, self.weight) end,
+  extra = function(self) return ("%d, %d"):format(self.weight:size()) end,
+})
+
+--- In training: zeroes each element with probability p and scales the rest by 1 / (1 - p).
+---
+--- Example:
+---     print(equi.nn.dropout(0.5):eval()(equi.ones(4)):sum():item())   --> 4.0
+---@param p? number default 0.5
+basic.dropout = module.class("dropout", {
+  new = function(self, p) self.p = p or 0.5 end,
+  forward = function(self, x) return core.dropout(x, self.p, self.training) end,
+  extra = function(self) return ("%g"):format(self.p) end,
+})
+
+--- (x - mean) / sqrt(var + eps) * weight + bias over the last dims (Ba et al. 2016).
+---
+--- Example:
+---     print(equi.nn.layer_norm(4)(equi.ones(2, 4)):abs():max():item())   --> 0.0
+---@param shape integer|table size of the last dim, or sizes of the last dims
+---@param opts? table {eps = 1e-5, affine = true}
+basic.layer_norm = module.class("layer_norm", {
+  new = function(self, shape, opts)
+    opts = options.check("layer_norm", opts, {eps = 1e-5, affine = true})
+    self.shape = type(shape) == "table" and shape or {shape}
+    self.eps = opts.eps
+    if opts.affine then
+      self.weight, self.bias = core.ones(self.shape), core.zeros(self.shape)
+    end
+  end,
+  forward = function(self, x)
+    return core.layer_norm(x, self.weight, self.bias, {eps = self.eps, shape = self.shape})
+  end,
+  extra = function(self) return table.concat(self.shape, " x ") end,
+})
+
+--- One after the other. Entries are modules or functions; found under 1, 2, 3 ...
+---
+--- Example:
+---     local net = equi.nn.sequential(equi.nn.linear(2, 3), equi.tanh, equi.nn.linear(3, 1))
+---     print(net(equi.zeros(5, 2)):size())   --> 5 1
+basic.sequential = module.class("sequential", {
+  new = function(self, ...)
+    for i = 1, select("#", ...) do
+      local part = select(i, ...)
+      if part == nil then error(("sequential: entry %d is nil"):format(i), 3) end
+      self[i] = part
+    end
+  end,
+  forward = function(self, x)
+    for i = 1, #self do x = self[i](x) end
+    return x
+  end,
+})
+
+return basic

@@ -1,0 +1,9 @@
+--- equi.nn: layers and what works on any module. One page; the parts are in this folder.
+local module = require "lua_equi.nn.module"
+
+local nn = {initialise = require "lua_equi.nn.initialise"}
+for name, f in pairs(module) do nn[name] = f end
+for _, part in ipairs {"basic", "recurrent", "attention"} do
+  for name, constructor in pairs(require("lua_equi.nn." .. part)) do nn[name] = constructor end
+end
+return nn

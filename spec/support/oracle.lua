@@ -1,0 +1,294 @@
+-- What specs compare against: naive values in Lua tables, central differences, other memory
+-- layouts, another number of threads.
+--   local oracle = require "spec.support.oracle"
+-- spec/support/cases.lua runs all of them over one declarative case.
+local equi = require "lua_equi"
+local assert = require "luassert"
+
+local oracle = {}
+
+-- Numbers between low and high that look random and are the same everywhere: they do not come from
+-- the generator under test. No two are equal, so maxima and orders are well defined.
+--   oracle.data(3, 4)   oracle.data({3, 4}, {low = 0.1, high = 2, seed = 7, dtype = "f32"})
+function oracle.data(...)
+  local sizes, opts = {...}, {}
+  if type(sizes[1]) == "table" then sizes, opts = sizes[1], sizes[2] or {} end
+  local n = 1
+  for _, size in ipairs(sizes) do n = n * size end
+  local low, high, values = opts.low or -2, opts.high or 2, {}
+  local state = ((opts.seed or 1) * 0.7548776662466927) % 1
+  for i = 1, n do
+    state = (state + 0.6180339887498949) % 1
+    values[i] = low + (high - low) * state
+  end
+  return equi.tensor(values, {dtype = opts.dtype or "f64"}):reshape(table.unpack(sizes))
+end
+
+-- An index tensor with values 1 .. count, in no particular order.
+function oracle.index(count, ...)
+  return (oracle.data({...}, {low = 0, high = count, seed = 3}):floor() + 1):to("i64")
+end
+
+local function same_number(a, e, tol)
+  if type(a) == "boolean" or type(e) == "boolean" then return a == e end
+  if a ~= a or e ~= e then return a ~= a and e ~= e end
+  if a == e then return true end
+  return math.abs(a - e) <= tol * (1 + math.abs(e))
+end
+
+-- `at` is the path of 1-based positions, for the message.
+local function compare(a, e, tol, at)
+  if type(a) ~= "table" or type(e) ~= "table" then
+    if type(a) == "table" or type(e) == "table" then
+      error(("%s: %s against %s"):format(at, type(a), type(e)), 0)
+    end
+    if not same_number(a, e, tol) then
+      error(("at [%s]: got %s, expected %s, tolerance %g"):format(at, a, e, tol), 0)
+    end
+    return
+  end
+  if #a ~= #e then error(("at [%s]: %d elements, expected %d"):format(at, #a, #e), 0) end
+  for i = 1, #a do compare(a[i], e[i], tol, at == "" and tostring(i) or at .. ", " .. i) end
+end
+
+-- Fails unless actual equals expected (tensor, nested table or number) within
+-- tol * (1 + |expected|) in every element. NaN equals NaN. tol defaults to 1e-6.
+function oracle.near(actual, expected, tol, message)
+  if equi.is_tensor(expected) then
+    assert.same({actual:size()}, {expected:size()}, message)
+    expected = expected:totable()
+  end
+  if equi.is_tensor(actual) then actual = actual:totable() end
+  local ok, why = pcall(compare, actual, expected, tol or 1e-6, "")
+  if not ok then error((message and message .. ": " or "") .. why, 2) end
+end
+
+-- Fails unless f raises an error whose text contains `part`.
+function oracle.raises(part, f, ...)
+  local ok, message = pcall(f, ...)
+  if ok then error(("no error was raised; expected one with %q"):format(part), 2) end
+  if not tostring(message):find(part, 1, true) then
+    error(("the message is %q; expected one with %q"):format(tostring(message), part), 2)
+  end
+end
+
+-- ---- other memory layouts ----
+local function spread(x)
+  local sizes = {x:size()}
+  for d = 1, #sizes do sizes[d] = 2 * sizes[d] + 1 end
+  local big, part = equi.zeros(sizes, {dtype = x.dtype}), {}
+  for d = 1, #sizes do part[d] = {2, -2, 2} end
+  local view = big[part]
+  view:copy_(x)
+  return view
+end
+
+-- The same values as x behind other strides: {{name = ..., x = ...}, ...}. The expanded one repeats
+-- x's first row; `plain` is always a row-major copy to compare with.
+function oracle.variants(x)
+  local dims, list = select("#", x:size()), {}
+  local function add(name, view)
+    list[#list + 1] = {name = name, x = view, plain = view:clone()}
+  end
+  if dims >= 1 and x:numel() > 0 then add("every second element", spread(x)) end
+  if dims >= 2 then
+    add("transposed", x:transpose(1, -1):clone():transpose(1, -1))
+    if x:size(1) > 0 then
+      local sizes = {x:size()}
+      add("expanded", x[{{1, 1}}]:expand(sizes))
+    end
+  end
+  return list
+end
+
+-- ---- threads ----
+local function bytes(...)
+  local parts = {}
+  for i, v in ipairs {...} do parts[i] = equi.is_tensor(v) and v:tobytes() or tostring(v) end
+  return table.concat(parts, "|")
+end
+
+-- Calls f under 1 and under 2 threads (f makes its own inputs, or seeds, the same way each time) and
+-- fails unless its results are equal bit for bit.
+function oracle.both_threads(f)
+  local before, got = equi.threads(), {}
+  for n = 1, 2 do
+    equi.threads(n)
+    local result = table.pack(pcall(f))
+    equi.threads(before)
+    if not result[1] then error(result[2], 2) end
+    got[n] = bytes(table.unpack(result, 2, result.n))
+  end
+  if got[1] ~= got[2] then error("1 and 2 threads give different bits", 2) end
+end
+
+-- ---- gradients ----
+local function is_float(x) return equi.is_tensor(x) and (x.dtype == "f64" or x.dtype == "f32") end
+
+-- One number from all float results, with weights that no symmetry hides behind.
+local function objective(...)
+  local total
+  for k, y in ipairs {...} do
+    if is_float(y) and y:numel() > 0 then
+      local weights = oracle.data({y:size()}, {seed = 10 + k, low = 0.5, high = 1.5})
+      local part = (y * weights):sum()
+      total = total and total + part or part
+    end
+  end
+  return total
+end
+
+local function leaf(values, sizes, on)
+  local x = equi.tensor(values, {dtype = "f64"}):reshape(sizes)
+  return on and x:requires_grad_() or x
+end
+
+local function rebuilt(inputs, on)
+  local copy = {}
+  for i, x in ipairs(inputs) do
+    copy[i] = is_float(x) and leaf(x:reshape(-1):totable(), {x:size()}, on) or x
+  end
+  return copy
+end
+
+-- d objective(f) / dx by central differences of order 4, for input number i.
+local function numeric(f, inputs, i, h, on)
+  local flat, sizes = inputs[i]:reshape(-1):totable(), {inputs[i]:size()}
+  local slope = {}
+  local function at(k, value)
+    local args, keep = rebuilt(inputs, on), flat[k]
+    flat[k] = value
+    args[i] = leaf(flat, sizes, on)
+    flat[k] = keep
+    local y = objective(f(table.unpack(args)))
+    return y and y:item() or 0
+  end
+  for k = 1, #flat do
+    local x = flat[k]
+    local near_slope = (at(k, x + h) - at(k, x - h)) / (2 * h)
+    local far_slope = (at(k, x + 2 * h) - at(k, x - 2 * h)) / (4 * h)
+    slope[k] = (4 * near_slope - far_slope) / 3
+  end
+  return slope
+end
+
+local function analytic(f, inputs)
+  local args, wanted, place = rebuilt(inputs, true), {}, {}
+  for i, x in ipairs(args) do
+    if is_float(x) then
+      wanted[#wanted + 1] = x
+      place[#wanted] = i
+    end
+  end
+  local y, got = objective(f(table.unpack(args))), {}
+  if y and y.requires_grad then
+    local g = table.pack(equi.grad(y, wanted))
+    for k, i in ipairs(place) do got[i] = g[k] end
+  end
+  for _, i in ipairs(place) do
+    got[i] = got[i] or equi.zeros({inputs[i]:size()}, {dtype = "f64"})
+    assert.same({inputs[i]:size()}, {got[i]:size()}, "the gradient has another shape")
+  end
+  return got
+end
+
+-- f's gradient as a function of the same inputs.
+local function derivative(f)
+  return function(...)
+    local args, wanted = {...}, {}
+    for _, x in ipairs(args) do
+      if is_float(x) then wanted[#wanted + 1] = x end
+    end
+    local y = objective(f(...))
+    if not y or not y.requires_grad then return end
+    local g, there = table.pack(equi.grad(y, wanted, nil, {create_graph = true})), {}
+    for k = 1, #wanted do there[#there + 1] = g[k] end
+    return table.unpack(there)
+  end
+end
+
+-- Compares the gradients of all f64 inputs of f (whose results may be several tensors) with central
+-- differences. Options: h = 1e-3, tol = 1e-7 (relative to 1 + |slope|); second = true goes on to
+-- compare the gradients of those gradients. i64 and bool inputs are passed through.
+function oracle.gradcheck(f, inputs, opts)
+  opts = opts or {}
+  local tol, h = opts.tol or 1e-7, opts.h or 1e-3
+  local function check(g, on, what)
+    local got = analytic(g, inputs)
+    for i, x in ipairs(inputs) do
+      if is_float(x) and x:numel() > 0 then
+        local slope = numeric(g, inputs, i, h, on)
+        oracle.near(got[i]:reshape(-1), slope, tol, ("%s of input %d"):format(what, i))
+      end
+    end
+  end
+  check(f, false, "gradient")
+  if opts.second then check(derivative(f), true, "second gradient") end
+end
+
+-- ---- naive values ----
+local function depth(t)
+  if type(t) ~= "table" then return 0 end
+  return t[1] == nil and 1 or 1 + depth(t[1])
+end
+
+-- A function of nested tables from a function of numbers, with broadcasting: the naive element-wise
+-- op. oracle.each(math.exp)({{1, 2}}) is {{e, e^2}}.
+function oracle.each(f)
+  local function walk(...)
+    local args, deepest, n = {...}, 0, 1
+    for i = 1, #args do deepest = math.max(deepest, depth(args[i])) end
+    if deepest == 0 then return f(...) end
+    for i = 1, #args do
+      if depth(args[i]) == deepest and #args[i] ~= 1 then n = #args[i] end
+    end
+    local result = {}
+    for k = 1, n do
+      local inner = {}
+      for i, a in ipairs(args) do
+        if depth(a) < deepest then inner[i] = a
+        else inner[i] = a[#a == 1 and 1 or k] end
+      end
+      result[k] = walk(table.unpack(inner))
+    end
+    return result
+  end
+  return walk
+end
+
+-- A function of nested tables that applies f (list of numbers -> number or list) along one dim of
+-- `dims`-deep tables: the naive reduction, softmax, cumsum.
+function oracle.along(dim, f)
+  local function line(t, path, d, k)
+    local v = t
+    for i = 1, #path do
+      if i == d then v = v[k] else v = v[path[i]] end
+    end
+    return v
+  end
+  return function(t)
+    local sizes, v = {}, t
+    while type(v) == "table" do
+      sizes[#sizes + 1] = #v
+      v = v[1]
+    end
+    local d = dim < 0 and dim + #sizes + 1 or dim
+    local function build(path, i)
+      if i > #sizes then
+        local list = {}
+        for k = 1, sizes[d] do list[k] = line(t, path, d, k) end
+        local r = f(list)
+        return type(r) == "table" and r[path[d]] or r
+      end
+      local out = {}
+      for k = 1, sizes[i] do
+        path[i] = k
+        out[k] = build(path, i + 1)
+      end
+      return out
+    end
+    return build({}, 1)
+  end
+end
+
+return oracle

@@ -1,0 +1,400 @@
+--- equi.optim: SGD, Adam, AdamW, RMSprop, gradient clipping, learning-rate schedules.
+--
+-- An optimizer holds a list of parameters (or groups of them with their own options) and the state of
+-- each. step() is one C pass over all parameters of a group (core/ops/optim.c). Formulas, defaults and
+-- option names are PyTorch's, so recipes carry over.
+local core = require "lua_equi.core"
+local module = require "lua_equi.nn.module"
+local options = require "lua_equi.options"
+
+local optim = {}
+
+-- ---- parameters and groups ----
+
+local function is_module(v) return type(v) == "userdata" or getmetatable(v) ~= nil end
+
+-- A module, a list of tensors, or a list of groups {params = ..., lr = ...} -> list of groups.
+local function to_groups(params, defaults, who)
+  if core.is_tensor(params) then params = {params} end
+  if is_module(params) then params = module.parameters(params) end
+  if #params > 0 and not core.is_tensor(params[1]) and params[1].params == nil then
+    params = module.parameters(params)
+  end
+  if #params == 0 then error(who .. ": there are no parameters to optimize", 3) end
+  if core.is_tensor(params[1]) then params = {{params = params}} end
+  local groups = {}
+  for i, given in ipairs(params) do
+    local own = {}
+    for k, v in pairs(given) do own[k] = v end
+    own.params = nil
+    local group = options.check(who, own, defaults)
+    group.params = is_module(given.params) and module.parameters(given.params) or given.params
+    for j, p in ipairs(group.params) do
+      if not core.is_tensor(p) or not p.is_leaf then
+        error(("%s: parameter %d of group %d is no leaf tensor"):format(who, j, i), 3)
+      end
+    end
+    groups[i] = group
+  end
+  return groups
+end
+
+local function zeros_like(list)
+  local out = {}
+  for i, p in ipairs(list) do out[i] = core.zeros(p.shape, {dtype = p.dtype}) end
+  return out
+end
+
+-- ---- the class of all optimizers ----
+
+local optimizer = {}
+optimizer.__index = optimizer
+
+function optimizer.__tostring(self)
+  local n = 0
+  for _, g in ipairs(self.groups) do n = n + #g.params end
+  return ("%s(%d parameters, lr %g)"):format(self.name, n, self.groups[1].lr)
+end
+
+--- Forgets the gradients of all its parameters.
+---
+--- Example:
+---     local w = equi.ones(1, {requires_grad = true})
+---     local opt = equi.optim.sgd({w}, {lr = 0.1})
+---     w:sum():backward()
+---     opt:zero_grad()
+---     print(w.grad)   --> nil
+function optimizer:zero_grad()
+  for _, g in ipairs(self.groups) do
+    for _, p in ipairs(g.params) do p.grad = nil end
+  end
+end
+
+--- One step along the gradients of its parameters; those without one stay.
+---
+--- Example:
+---     local w = equi.ones(1, {requires_grad = true})
+---     local opt = equi.optim.sgd({w}, {lr = 0.25})
+---     w:sum():backward()
+---     opt:step()
+---     print(w:item())   --> 0.75
+function optimizer:step()
+  for i, g in ipairs(self.groups) do
+    local state = self.state[i]
+    state.step = state.step + 1
+    self.update(g, state)
+  end
+end
+
+--- The learning rate of the first group; sets that of all groups when given.
+---
+--- Example:
+---     local opt = equi.optim.adam({equi.ones(1, {requires_grad = true})})
+---     opt:lr(0.01)
+---     print(opt:lr())   --> 0.01
+---@param value? number
+---@return number
+function optimizer:lr(value)
+  if value then
+    for _, g in ipairs(self.groups) do g.lr = value end
+  end
+  return self.groups[1].lr
+end
+
+--- Everything needed to go on: tensors by name and a plain table of numbers. The tensors are its own.
+---
+--- Example:
+---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})}, {momentum = 0.9})
+---     print(opt:state_dict().numbers["1.step"])   --> 0
+---@return table {tensors =, numbers =}
+function optimizer:state_dict()
+  local tensors, numbers = {}, {}
+  for i, state in ipairs(self.state) do
+    numbers[i .. ".step"], numbers[i .. ".lr"] = state.step, self.groups[i].lr
+    for name, list in pairs(state) do
+      if type(list) == "table" then
+        for j, t in ipairs(list) do tensors[("%d.%s.%d"):format(i, name, j)] = t end
+      end
+    end
+  end
+  return {tensors = tensors, numbers = numbers}
+end
+
+--- Takes over what state_dict gave; raises if it is of other parameters.
+---
+--- Example:
+---     local opt = equi.optim.adam({equi.ones(1, {requires_grad = true})})
+---     opt:load_state_dict(opt:state_dict())
+---@param saved table {tensors =, numbers =}
+function optimizer:load_state_dict(saved)
+  local own = self:state_dict()
+  for name, t in pairs(own.tensors) do
+    local s = saved.tensors[name]
+    if not s or table.concat(s.shape, "x") ~= table.concat(t.shape, "x") then
+      error(("%s: the saved state lacks %s of %s; it belongs to other parameters"):format(
+        self.name, name, table.concat(t.shape, " x ")), 2)
+    end
+  end
+  for name, t in pairs(own.tensors) do t:copy_(saved.tensors[name]) end
+  for i, state in ipairs(self.state) do
+    state.step = math.tointeger(saved.numbers[i .. ".step"])
+    self.groups[i].lr = saved.numbers[i .. ".lr"]
+  end
+end
+
+-- new_state(group) -> lists of tensors; update(group, state) runs the C pass.
+local function new(name, params, opts, defaults, new_state, update)
+  opts = options.check(name, opts, defaults)
+  local self = setmetatable({name = name, groups = to_groups(params, opts, name), state = {}, update = update},
+                            optimizer)
+  for i, g in ipairs(self.groups) do
+    if g.lr < 0 then error(("%s: lr must not be negative, got %g"):format(name, g.lr), 3) end
+    self.state[i] = new_state(g)
+    self.state[i].step = 0
+  end
+  return self
+end
+
+-- ---- rules ----
+
+--- Stochastic gradient descent: w -= lr * g, with momentum v = mu v + g, w -= lr * v.
+---
+--- Example:
+---     local opt = equi.optim.sgd(equi.nn.linear(2, 1), {lr = 0.1, momentum = 0.9})
+---     print(opt)   --> sgd(2 parameters, lr 0.1)
+---@param params any a module, a list of tensors, or a list of {params =, lr =, ...}
+---@param opts? table {lr = 0.001, momentum = 0, dampening = 0, weight_decay = 0, nesterov = false}
+---@return table
+function optim.sgd(params, opts)
+  local defaults = {lr = 0.001, momentum = 0, dampening = 0, weight_decay = 0, nesterov = false}
+  return new("sgd", params, opts, defaults, function(g)
+    return g.momentum ~= 0 and {velocity = zeros_like(g.params)} or {}
+  end, function(g, s)
+    core.sgd_step(g.params, s.velocity or {}, {}, g.lr, g.momentum, g.dampening, g.weight_decay, g.nesterov,
+                  s.step == 1)
+  end)
+end
+
+local function adam_like(name, params, opts, decay, decoupled)
+  local defaults = {lr = 0.001, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = decay}
+  return new(name, params, opts, defaults, function(g)
+    return {mean = zeros_like(g.params), square = zeros_like(g.params)}
+  end, function(g, s)
+    core.adam_step(g.params, s.mean, s.square, g.lr, g.beta1, g.beta2, g.eps, g.weight_decay, decoupled, s.step)
+  end)
+end
+
+--- Adam (Kingma & Ba 2015); weight_decay is added to the gradient.
+---
+--- Example:
+---     print(equi.optim.adam(equi.nn.linear(2, 1)))   --> adam(2 parameters, lr 0.001)
+---@param params any
+---@param opts? table {lr = 0.001, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0}
+---@return table
+function optim.adam(params, opts) return adam_like("adam", params, opts, 0, false) end
+
+--- AdamW (Loshchilov & Hutter 2019): weights shrink by lr * weight_decay besides the step.
+---
+--- Example:
+---     print(equi.optim.adamw(equi.nn.linear(2, 1), {lr = 5e-5}))   --> adamw(2 parameters, lr 5e-05)
+---@param params any
+---@param opts? table {lr = 0.001, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01}
+---@return table
+function optim.adamw(params, opts) return adam_like("adamw", params, opts, 0.01, true) end
+
+--- RMSprop (Tieleman & Hinton 2012): w -= lr * g / (sqrt(mean of g^2) + eps).
+---
+--- Example:
+---     print(equi.optim.rmsprop(equi.nn.linear(2, 1)))   --> rmsprop(2 parameters, lr 0.01)
+---@param params any
+---@param opts? table {lr = 0.01, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0}
+---@return table
+function optim.rmsprop(params, opts)
+  local defaults = {lr = 0.01, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0}
+  return new("rmsprop", params, opts, defaults, function(g)
+    return {square = zeros_like(g.params), buffer = g.momentum ~= 0 and zeros_like(g.params) or nil}
+  end, function(g, s)
+    core.rmsprop_step(g.params, s.square, s.buffer or {}, g.lr, g.alpha, g.eps, g.weight_decay, g.momentum)
+  end)
+end
+
+-- ---- clipping ----
+
+local function list_of(params) return is_module(params) and module.parameters(params) or params end
+
+--- Scales all gradients so that their joint norm is at most max_norm.
+---
+--- Example:
+---     local w = equi.ones(4, {requires_grad = true})
+---     w:sum():backward()
+---     print(equi.optim.clip_norm({w}, 1))   --> 2.0
+---@param params any a module or a list of tensors
+---@param max_norm number
+---@return number norm before clipping
+function optim.clip_norm(params, max_norm) return core.clip_grad_norm(list_of(params), max_norm):item() end
+
+--- Limits every element of every gradient to -max .. max.
+---
+--- Example:
+---     local w = equi.ones(1, {requires_grad = true});
+---     (w * 3):sum():backward()
+---     equi.optim.clip_value({w}, 1)
+---     print(w.grad:item())   --> 1.0
+---@param params any a module or a list of tensors
+---@param max number
+function optim.clip_value(params, max) core.clip_grad_value(list_of(params), max) end
+
+-- ---- schedules: factor(step) for step = 0, 1, 2 ... ----
+
+local schedule = {}
+schedule.__index = schedule
+
+--- Moves the learning rates on by one; call it once per step or epoch. plateau takes the metric.
+---
+--- Example:
+---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})}, {lr = 1})
+---     local s = equi.optim.step_lr(opt, 2, {gamma = 0.1})
+---     s:step() s:step()
+---     print(opt:lr())   --> 0.1
+---@param metric? number for plateau only
+function schedule:step(metric)
+  self.count = self.count + 1
+  local factor = self:factor(metric)
+  for i, g in ipairs(self.optimizer.groups) do g.lr = self.start[i] * factor end
+end
+
+--- Plain numbers to save in a checkpoint.
+---
+--- Example:
+---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})})
+---     print(equi.optim.cosine(opt, 10):state_dict().count)   --> 0
+---@return table
+function schedule:state_dict()
+  local s = {}
+  for k, v in pairs(self) do
+    if type(v) == "number" then s[k] = v end
+  end
+  for i, v in ipairs(self.start) do s["start" .. i] = v end
+  return s
+end
+
+--- Takes over what state_dict gave.
+---
+--- Example:
+---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})})
+---     local s = equi.optim.cosine(opt, 10)
+---     s:load_state_dict(s:state_dict())
+---@param saved table
+function schedule:load_state_dict(saved)
+  for k, v in pairs(saved) do
+    if not k:find "^start" then self[k] = v end
+  end
+  for i in ipairs(self.start) do self.start[i] = saved["start" .. i] end
+end
+
+local function new_schedule(opt, fields)
+  fields.optimizer, fields.count, fields.start = opt, 0, {}
+  for i, g in ipairs(opt.groups) do fields.start[i] = g.lr end
+  return setmetatable(fields, schedule)
+end
+
+--- lr * gamma^floor(step / every).
+---
+--- Example:
+---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})}, {lr = 1})
+---     equi.optim.step_lr(opt, 1, {gamma = 0.5}):step()
+---     print(opt:lr())   --> 0.5
+---@param opt table
+---@param every integer steps
+---@param opts? table {gamma = 0.1}
+---@return table
+function optim.step_lr(opt, every, opts)
+  opts = options.check("step_lr", opts, {gamma = 0.1})
+  return new_schedule(opt, {factor = function(self) return opts.gamma ^ (self.count // every) end})
+end
+
+--- lr * gamma^(number of milestones passed).
+---
+--- Example:
+---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})}, {lr = 1})
+---     local s = equi.optim.multi_step(opt, {1, 3}, {gamma = 0.5})
+---     s:step() s:step() s:step()
+---     print(opt:lr())   --> 0.25
+---@param opt table
+---@param milestones table steps
+---@param opts? table {gamma = 0.1}
+---@return table
+function optim.multi_step(opt, milestones, opts)
+  opts = options.check("multi_step", opts, {gamma = 0.1})
+  return new_schedule(opt, {factor = function(self)
+    local n = 0
+    for _, m in ipairs(milestones) do n = n + (self.count >= m and 1 or 0) end
+    return opts.gamma ^ n
+  end})
+end
+
+--- From lr down to lr * floor along half a cosine over `total` steps (Loshchilov & Hutter 2017).
+---
+--- Example:
+---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})}, {lr = 1})
+---     local s = equi.optim.cosine(opt, 2)
+---     s:step()
+---     print(("%.2f"):format(opt:lr()))   --> 0.50
+---@param opt table
+---@param total integer steps
+---@param opts? table {floor = 0, warmup = 0}
+---@return table
+function optim.cosine(opt, total, opts)
+  opts = options.check("cosine", opts, {floor = 0, warmup = 0})
+  return new_schedule(opt, {factor = function(self)
+    if self.count < opts.warmup then return (self.count + 1) / opts.warmup end
+    local done = math.min(1, (self.count - opts.warmup) / math.max(1, total - opts.warmup))
+    return opts.floor + (1 - opts.floor) * 0.5 * (1 + math.cos(math.pi * done))
+  end})
+end
+
+--- Up from 0 over `warmup` steps, then down to 0 at `total`, both straight.
+---
+--- Example:
+---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})}, {lr = 1})
+---     local s = equi.optim.linear(opt, 4)
+---     s:step()
+---     print(opt:lr())   --> 0.75
+---@param opt table
+---@param total integer steps
+---@param opts? table {warmup = 0}
+---@return table
+function optim.linear(opt, total, opts)
+  opts = options.check("linear", opts, {warmup = 0})
+  return new_schedule(opt, {factor = function(self)
+    if self.count < opts.warmup then return self.count / opts.warmup end
+    return math.max(0, (total - self.count) / math.max(1, total - opts.warmup))
+  end})
+end
+
+--- Multiplies the rate by gamma when the metric given to step() has not improved for `patience` steps.
+---
+--- Example:
+---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})}, {lr = 1})
+---     local s = equi.optim.plateau(opt, {patience = 0, gamma = 0.5})
+---     s:step(1.0) s:step(1.0)
+---     print(opt:lr())   --> 0.5
+---@param opt table
+---@param opts? table {gamma = 0.1, patience = 10, mode = "min" or "max", threshold = 1e-4}
+---@return table
+function optim.plateau(opt, opts)
+  opts = options.check("plateau", opts, {gamma = 0.1, patience = 10, mode = "min", threshold = 1e-4})
+  local sign = opts.mode == "max" and -1 or 1
+  return new_schedule(opt, {waited = 0, reductions = 0, best = math.huge, factor = function(self, metric)
+    if not metric then error("plateau: step needs the metric to watch", 3) end
+    if sign * metric < self.best - math.abs(self.best == math.huge and 0 or self.best) * opts.threshold then
+      self.best, self.waited = sign * metric, 0
+    else
+      self.waited = self.waited + 1
+    end
+    if self.waited > opts.patience then self.reductions, self.waited = self.reductions + 1, 0 end
+    return opts.gamma ^ self.reductions
+  end})
+end
+
+return optim

@@ -269,7 +269,8 @@ format: ## lay out the C files as check wants them
 
 # The memory checkers have a build of their own and write each report to a file; one report, of the specs or of a program that
 # they start, fails the target. Stock Lua is not instrumented, so their libraries must be loaded with it: first in PATH stands a
-# `lua5.4` that does so. (LD_PRELOAD would reach every program that a spec starts, and report the leaks of sed and bash.)
+# `lua5.4` that does so, by soname, because the loader would keep a path as a second name, which is then reported as a leak.
+# (LD_PRELOAD would reach every program that a spec starts, and report the leaks of sed and bash.)
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 REPORT   := $(CURDIR)/build-asan/report
 .PHONY: asan run-asan gc oom
@@ -279,8 +280,9 @@ asan: ## all specs (or SPECS=) under the address, leak and undefined-behaviour s
 build-asan/bin/$(LUA): Makefile
 	@mkdir -p $(@D)
 	@lua=$$(command -v $(LUA)); loader=$$(readelf -l $$lua | sed -n 's/.*interpreter: \(.*\)]/\1/p'); \
-	  printf '#!/bin/sh\nexec %s --argv0 $(LUA) --preload "%s %s" %s "$$@"\n' $$loader \
-	    $$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so) $$lua > $@; chmod +x $@
+	  soname() { readelf -d "$$($(CC) -print-file-name=$$1)" | sed -n 's/.*soname: \[\(.*\)].*/\1/p'; }; \
+	  printf '#!/bin/sh\nexec %s --argv0 $(LUA) --preload "%s %s" %s "$$@"\n' \
+	    $$loader $$(soname libasan.so) $$(soname libubsan.so) $$lua > $@; chmod +x $@
 run-asan: build-asan/bin/$(LUA)
 	@rm -f $(REPORT).*
 	@PATH=$(CURDIR)/build-asan/bin:$$PATH \

@@ -1,0 +1,165 @@
+local json = require "lua_equi.json"
+
+describe("json.decode", function()
+  local function refused(text, message, given)
+    local value, problem = json.decode(text, given)
+    assert.is_nil(value)
+    assert.equal("json.decode: " .. message, problem)
+  end
+
+  it("reads every kind of value", function()
+    local v = assert(json.decode ' {"a": [1, -2.5e3, true, false, null], "b": {}, "": "x"} ')
+    assert.same({1, -2500.0, true, false, json.null}, v.a)
+    assert.equal("x", v[""])
+    assert.is_true(json.is_array(v.a))
+    assert.is_false(json.is_array(v.b))
+    assert.is_true(json.is_array(json.decode "[]"))
+    assert.equal(json.null, json.decode "null")
+    assert.equal(false, json.decode "false")
+  end)
+
+  it("keeps integers up to 64 bits and refuses larger ones", function()
+    assert.equal(math.maxinteger, json.decode "9223372036854775807")
+    assert.equal(math.mininteger, json.decode "-9223372036854775808")
+    assert.equal("integer", math.type(json.decode "9007199254740993"))
+    assert.equal(9007199254740993, json.decode "9007199254740993")
+    assert.equal("float", math.type(json.decode "1.0"))
+    assert.equal("float", math.type(json.decode "1e2"))
+    refused("[9223372036854775808]", "an integer beyond 64 bits at byte 2")
+    refused("-9223372036854775809", "an integer beyond 64 bits at byte 1")
+    refused("1e999", "a number too large for a double at byte 1")
+  end)
+
+  it("refuses malformed numbers", function()
+    refused("-", "a minus sign without digits at byte 1")
+    refused("01", "a number with a leading zero at byte 1")
+    refused("-012", "a number with a leading zero at byte 1")
+    refused("1.", "a decimal point without digits after it at byte 1")
+    refused("1.e5", "a decimal point without digits after it at byte 1")
+    refused("[1e+]", "an exponent without digits at byte 2")
+    refused(".5", 'expected a value, got "." at byte 1')
+    refused("+1", 'expected a value, got "+" at byte 1')
+    refused("0x10", 'text after the value: "x" at byte 2')
+    refused("NaN", 'expected a value, got "N" at byte 1')
+  end)
+
+  it("reads escapes and surrogate pairs", function()
+    assert.equal('"\\/\b\f\n\r\t', json.decode [["\"\\\/\b\f\n\r\t"]])
+    assert.equal("é€😀\0", json.decode [["\u00e9\u20AC\uD83D\ude00\u0000"]])
+    assert.equal("\u{10ffff}", json.decode [["\udbff\udfff"]])
+    refused([["\ud83d"]], "half a surrogate pair at byte 2")
+    refused([["\ud83d\u0041"]], "half a surrogate pair at byte 2")
+    refused([["\ude00"]], "half a surrogate pair at byte 2")
+    refused([["\u12g4"]], "\\u needs four hexadecimal digits at byte 2")
+    refused([["\ud83d\u12"]], "\\u needs four hexadecimal digits at byte 8")
+    refused([["\x"]], 'no such escape: \\ before "x" at byte 2')
+    refused([["\]], "no such escape: \\ before the end at byte 2")
+  end)
+
+  it("refuses malformed strings", function()
+    refused('"abc', "a string without its closing quote at byte 1")
+    refused('"a\nb"', "control character 0x0a inside a string at byte 3")
+    refused('"a\0b"', "control character 0x00 inside a string at byte 3")
+    refused('"a\xffb"', "not UTF-8 at byte 3")
+    refused('"\xed\xa0\x80"', "not UTF-8 at byte 2")
+  end)
+
+  it("refuses malformed structure with the byte", function()
+    refused("", "expected a value, got the end at byte 1")
+    refused("[1 2]", 'expected "," or "]", got "2" at byte 4')
+    refused("[1,]", 'expected a value, got "]" at byte 4')
+    refused("[1", 'expected "," or "]", got the end at byte 3')
+    refused('{"a" 1}', 'expected ":", got "1" at byte 6')
+    refused('{"a":1,}', 'expected a quoted key, got "}" at byte 8')
+    refused("{a:1}", 'expected a quoted key, got "a" at byte 2')
+    refused('{"a":1 "b":2}', 'expected "," or "}", got """ at byte 8')
+    refused("tru", 'expected a value, got "t" at byte 1')
+    refused("1 1", 'text after the value: "1" at byte 3')
+    refused("\1", "expected a value, got byte 0x01 at byte 1")
+    refused("\u{feff}1", "expected a value, got byte 0xef at byte 1")
+  end)
+
+  it("bounds depth and size", function()
+    assert.is_table(json.decode(("["):rep(512) .. ("]"):rep(512)))
+    refused(("["):rep(513), "nested deeper than 512 at byte 513")
+    refused(('{"a":'):rep(1000000), "nested deeper than 512 at byte 2561")
+    refused("[[1]]", "nested deeper than 1 at byte 2", {max_depth = 1})
+    refused("[1, 2]", "the text has 6 bytes, the limit is 5", {max_size = 5})
+  end)
+
+  it("refuses a key that comes twice when asked to", function()
+    assert.equal(2, json.decode('{"a": 1, "a": 2}').a)
+    refused('{"a": 1, "a": 2}', 'key "a" twice at byte 10', {unique = true})
+    refused('{"a": null, "\\u0061": 2}', 'key "a" twice at byte 13', {unique = true})
+    assert.is_table(json.decode('[{"a": 1}, {"a": 2}]', {unique = true}))
+  end)
+
+  it("raises for wrong arguments", function()
+    assert.error_matches(function() json.decode(1) end,
+      "json.decode: text must be a string, got a number")
+    assert.error_matches(function() json.decode("1", {uniq = true}) end,
+      'json.decode: no option "uniq"; options are max_depth, max_size, unique; '
+      .. 'did you mean "unique"%?')
+  end)
+end)
+
+describe("json.encode", function()
+  it("sorts keys and tells arrays from objects", function()
+    assert.equal('{"a":[1,2.5,true,null],"b":{},"c":[]}',
+      json.encode {c = json.array {}, b = {}, a = {1, 2.5, true, json.null}})
+  end)
+
+  it("indents", function()
+    assert.equal('{\n  "a": [\n    1\n  ],\n  "b": {}\n}',
+      json.encode({a = {1}, b = {}}, {indent = 2}))
+  end)
+
+  it("writes what decode reads back, bit for bit", function()
+    local values = {0, 1, -1, 1.0, 0.1, 1 / 3, 5e-324, 1.7976931348623157e308, math.maxinteger,
+      math.mininteger, 2.0 ^ 53, 1e15, 123456789012345680.0, "é\"\\\n\0\127\u{10ffff}"}
+    local back = json.decode(json.encode(values))
+    for i, value in ipairs(values) do
+      assert.equal(value, back[i])
+      assert.equal(math.type(value), math.type(back[i]))
+    end
+    assert.equal("-0.0", json.number(-0.0))
+  end)
+
+  it("refuses what JSON has not, with the place", function()
+    local function refused(value, message)
+      local ok, problem = pcall(function() return json.encode(value) .. "" end)
+      assert.is_false(ok)
+      assert.equal("json.encode: " .. message .. "; JSON has null, booleans, finite numbers, "
+        .. "UTF-8 text, lists and names", problem:match "json_spec.lua:%d+: (.*)")
+    end
+    refused(0 / 0 ~= 0 and {x = {0 / 0}} or nil, "value.x[1] is nan")
+    refused({1, math.huge}, "value[2] is inf")
+    refused({f = print}, "value.f is a function")
+    refused(nil, "value is a nil")
+    refused({a = "\xff"}, "value.a is not UTF-8")
+    refused({["\xff"] = 1}, "value's key is not UTF-8")
+    refused({1, 2, x = 3}, "value has names and list items together")
+    refused({[1] = 1, [3] = 3}, "value has the key 3: not a list without holes, not names")
+    refused({[1.5] = 1}, "value has the key 1.5: not a list without holes, not names")
+    refused({[true] = 1}, "value has the key true: not a list without holes, not names")
+    local loop = {}
+    loop[1] = loop
+    refused(loop, "value" .. ("[1]"):rep(18) .. "[... is nested deeper than 512 (a cycle?)")
+  end)
+end)
+
+describe("json.read", function()
+  it("reads a file and names it in messages", function()
+    local path = os.tmpname()
+    local file = assert(io.open(path, "wb"))
+    file:write "[1,"
+    file:close()
+    local value, problem = json.read(path)
+    assert.is_nil(value)
+    assert.equal(path .. ": json.decode: expected a value, got the end at byte 4", problem)
+    os.remove(path)
+    assert.equal("json.read: no/such.json: No such file or directory",
+      select(2, json.read "no/such.json"))
+    assert.matches("json.read: spec: ", (select(2, json.read "spec")))
+  end)
+end)

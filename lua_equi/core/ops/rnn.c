@@ -20,12 +20,15 @@ static void FN(pack)(const seq *z, const piece *p, const T *x, int64_t width, T 
 
 static void FN(gather)(const piece *p, int64_t H, const T *state, T *to) {
   for (int64_t m = 0; m < p->rows; m++) {
-    if (state) memcpy(to + m * H, state + p->order[m] * H, (size_t)H * sizeof(T));
-    else memset(to + m * H, 0, (size_t)H * sizeof(T));
+    if (state)
+      memcpy(to + m * H, state + p->order[m] * H, (size_t)H * sizeof(T));
+    else
+      memset(to + m * H, 0, (size_t)H * sizeof(T));
   }
 }
 
-static void FN(scatter)(const piece *p, int64_t H, int64_t from, int64_t to, const T *state, T *out) {
+static void FN(scatter)(const piece *p, int64_t H, int64_t from, int64_t to, const T *state,
+                        T *out) {
   for (int64_t m = from; m < to; m++)
     memcpy(out + p->order[m] * H, state + m * H, (size_t)H * sizeof(T));
 }
@@ -105,8 +108,8 @@ static void FN(backward_piece)(int64_t begin, int64_t end, void *ctx) {
       for (int64_t i = 0; i < H; i++) dh[m * H + i] += gy[i];
     }
     memcpy(before + at * H, h, (size_t)(M * H) * sizeof(T));
-    FN(cell_step_back)(&z->cell, M, h, c, k.gates + at * R, k.hs + at * H, k.cs + at * H, dh, dc,
-                       d + at * R);
+    FN(cell_step_back)
+    (&z->cell, M, h, c, k.gates + at * R, k.hs + at * H, k.cs + at * H, dh, dc, d + at * R);
   }
   if (z->gh0) FN(scatter)(&p, H, 0, p.rows, dh, z->gh0);
   if (z->gc0) FN(scatter)(&p, H, 0, p.rows, dc, z->gc0);
@@ -141,7 +144,8 @@ static void FN(weight_rows)(int64_t begin, int64_t end, void *ctx) {
     const T *d = (const T *)z->dgates + at * R + begin;
     const T *xs = z->alldirect ? z->x : z->xs;
     if (gw) FN(axpys)(n, D, rows, d, 1, R, xs + at * D, D, gw + begin * D, D);
-    if (gu) FN(axpys)(n, H, rows, d + shift, 1, R, (const T *)z->before + at * H, H, gu + begin * H, H);
+    if (gu)
+      FN(axpys)(n, H, rows, d + shift, 1, R, (const T *)z->before + at * H, H, gu + begin * H, H);
     if (gb) FN(add_rows)(rows, n, d, R, gb + begin);
     if (gc) FN(add_rows)(rows, n, d + shift, R, gc + begin);
   }
@@ -233,8 +237,7 @@ static int check_size(const char *what, const eq_tensor *x, int64_t rows, int64_
 static int check(const eq_call *c) {
   const int kind = kind_of(c), w = after_states(c), G = cell_gates(kind);
   const eq_tensor *x = c->in[X], *w_hh = c->in[w + 1];
-  if (x->ndim != 3)
-    return eq_fail("x is %s; it must have 3 dimensions, B x T x D", eq_shape_of(x));
+  if (x->ndim != 3) return eq_fail("x is %s; it must have 3 dimensions, B x T x D", eq_shape_of(x));
   if (w_hh->ndim != 2 || w_hh->shape[0] != G * w_hh->shape[1])
     return eq_fail("w_hh is %s; it must be %d H x H", eq_shape_of(w_hh), G);
   const int64_t B = x->shape[0], D = x->shape[2], H = w_hh->shape[1];
@@ -263,9 +266,13 @@ static int read_call(const eq_call *c, eq_tensor **in, seq *z) {
   const int w = after_states(c), lstm = w == 3;
   const eq_tensor *x = in[X];
   memset(z, 0, sizeof *z);
-  z->cell = (rnn_cell){.kind = kind_of(c), .D = x->shape[2], .H = in[w + 1]->shape[1],
-                       .w_ih = in[w]->data, .w_hh = in[w + 1]->data,
-                       .b_ih = data_of(in[w + 2]), .b_hh = data_of(in[w + 3])};
+  z->cell = (rnn_cell){.kind = kind_of(c),
+                       .D = x->shape[2],
+                       .H = in[w + 1]->shape[1],
+                       .w_ih = in[w]->data,
+                       .w_hh = in[w + 1]->data,
+                       .b_ih = data_of(in[w + 2]),
+                       .b_hh = data_of(in[w + 3])};
   z->B = x->shape[0];
   z->T_ = x->shape[1];
   z->reverse = c->arg[0].i;
@@ -308,20 +315,13 @@ static int run(eq_call *c) {
   z.y = c->out[0]->data;
   z.hn = c->out[1]->data;
   z.cn = z.cell.kind == CELL_LSTM ? c->out[2]->data : NULL;
-  bad = cell_parallel(z.B, z.grain, work(&z), t == EQ_F32 ? forward_piece_f32 : forward_piece_f64, &z);
+  bad = cell_parallel(z.B, z.grain, work(&z), t == EQ_F32 ? forward_piece_f32 : forward_piece_f64,
+                      &z);
   scratch_free(&s);
   return bad ? bad : z.stopped ? eq_stopped() : EQ_OK;
 }
 
 /* ---- backward ---- */
-/* gx[i] in the shape of input i, when it is wanted; its data, else NULL. */
-static void *gradient(const eq_call *c, eq_tensor **gx, int i, int *bad) {
-  if (*bad || !c->in[i] || !eq_needed(c, i)) return NULL;
-  gx[i] = eq_empty(c->in[i]->dtype, c->in[i]->ndim, c->in[i]->shape);
-  if (!gx[i]) *bad = eq_error.status;
-  return gx[i] ? gx[i]->data : NULL;
-}
-
 static int run_back(eq_call *c, eq_tensor **in, eq_tensor **gy, eq_tensor **gx) {
   const int w = after_states(c), lstm = w == 3;
   const eq_dtype t = in[X]->dtype;
@@ -329,13 +329,13 @@ static int run_back(eq_call *c, eq_tensor **in, eq_tensor **gy, eq_tensor **gx) 
   seq z;
   eq_scratch s = {0};
   int bad = read_call(c, in, &z);
-  z.gx = gradient(c, gx, X, &bad);
-  z.gh0 = gradient(c, gx, H0, &bad);
-  if (lstm) z.gc0 = gradient(c, gx, C0, &bad);
-  z.gw_ih = gradient(c, gx, w, &bad);
-  z.gw_hh = gradient(c, gx, w + 1, &bad);
-  z.gb_ih = gradient(c, gx, w + 2, &bad);
-  z.gb_hh = gradient(c, gx, w + 3, &bad);
+  z.gx = cell_gradient(c, gx, X, &bad);
+  z.gh0 = cell_gradient(c, gx, H0, &bad);
+  if (lstm) z.gc0 = cell_gradient(c, gx, C0, &bad);
+  z.gw_ih = cell_gradient(c, gx, w, &bad);
+  z.gw_hh = cell_gradient(c, gx, w + 1, &bad);
+  z.gb_ih = cell_gradient(c, gx, w + 2, &bad);
+  z.gb_hh = cell_gradient(c, gx, w + 3, &bad);
   if (bad) return bad;
   z.gy = gy[0]->data;
   z.ghn = gy[1]->data;
@@ -353,7 +353,8 @@ static int run_back(eq_call *c, eq_tensor **in, eq_tensor **gy, eq_tensor **gx) 
   /* gru: H rows at a time, because its third gate has its gradients apart */
   const int64_t grain = G == 3 ? H : 64;
   if (!bad && (z.gw_ih || z.gw_hh || z.gb_ih || z.gb_hh))
-    bad = cell_parallel(G * H, grain, work(&z), t == EQ_F32 ? weight_rows_f32 : weight_rows_f64, &z);
+    bad =
+        cell_parallel(G * H, grain, work(&z), t == EQ_F32 ? weight_rows_f32 : weight_rows_f64, &z);
   scratch_free(&s);
   return bad;
 }
@@ -370,8 +371,8 @@ static int cell(eq_call *c) {
   if (x->ndim != 2) return eq_fail("x is %s; it must have 2 dimensions, B x D", eq_shape_of(x));
   eq_tensor *res[3] = {NULL}, *sequence = eq_f("unsqueeze", "ti", x, (int64_t)1);
   if (!sequence) return eq_error.status;
-  int bad = lstm  ? eq_fn("lstm", res, "Ttttttt", sequence, c->in[1], c->in[2], c->in[3], c->in[4],
-                          c->in[5], c->in[6])
+  int bad = lstm ? eq_fn("lstm", res, "Ttttttt", sequence, c->in[1], c->in[2], c->in[3], c->in[4],
+                         c->in[5], c->in[6])
             : plain ? eq_fn("rnn", res, "Tttttt0bi", sequence, c->in[1], c->in[2], c->in[3],
                             c->in[4], c->in[5], 0, c->arg[0].i)
                     : eq_fn("gru", res, "Tttttt", sequence, c->in[1], c->in[2], c->in[3], c->in[4],
@@ -384,30 +385,35 @@ static int cell(eq_call *c) {
   return EQ_OK;
 }
 
-#define SHAPES                                                                                      \
-  "x [B, T, D], states [B, H] (absent: zeros), biases optional. y [B, T, H] holds every step's h,\n" \
-  "h_n [B, H] the last. lengths [B] (i64): steps of each row; y is 0 after them and h_n is the\n"   \
-  "state there. reverse reads each row from its last valid step to the first. Gate order, formulas\n" \
+#define SHAPES                                                                                     \
+  "x [B, T, D], states [B, H] (absent: zeros), biases optional. y [B, T, H] holds every step's "   \
+  "h,\n"                                                                                           \
+  "h_n [B, H] the last. lengths [B] (i64): steps of each row; y is 0 after them and h_n is the\n"  \
+  "state there. reverse reads each row from its last valid step to the first. Gate order, "        \
+  "formulas\n"                                                                                     \
   "and weights are PyTorch's. Errors: sizes that do not fit; a length above T."
-#define SEQUENCE(NAME, GATES, EXTRA)                                                       \
-  .doc = NAME " layer over whole sequences, one direction.\n"                                        \
-         "w_ih [" GATES "H, D], w_hh [" GATES "H, H]. " EXTRA "\n" SHAPES,                            \
-  .shape = shape, .run = run, .back = back,                                                         \
-  .flags = EQ_FUNCTION | EQ_SAVE_INS | EQ_SAVE_OUT, .where = EQ_HERE
+#define SEQUENCE(NAME, GATES, EXTRA)                                                               \
+  .doc = NAME " layer over whole sequences, one direction.\n"                                      \
+              "w_ih [" GATES "H, D], w_hh [" GATES "H, H]. " EXTRA "\n" SHAPES,                    \
+  .shape = shape, .run = run, .back = back, .flags = EQ_FUNCTION | EQ_SAVE_INS | EQ_SAVE_OUT,      \
+  .where = EQ_HERE
 
 const eq_op ops_rnn[] = {
     {.name = "rnn",
      .sig = "x:float, h0:float?, w_ih:float, w_hh:float, b_ih:float?, b_hh:float?, lengths:index?, "
             "reverse:bool=false, nonlinearity:tanh|relu=tanh -> y, h_n; reserve",
-     .example = "local y, h_n = equi.rnn(equi.ones(1, 3, 2), nil, equi.ones(4, 2), equi.zeros(4, 4))\n"
-                "print(y:size())   --> 1 3 4",
+     .example =
+         "local y, h_n = equi.rnn(equi.ones(1, 3, 2), nil, equi.ones(4, 2), equi.zeros(4, 4))\n"
+         "print(y:size())   --> 1 3 4",
      SEQUENCE("Plain recurrent", "", "h' = tanh(w_ih x + b_ih + w_hh h + b_hh), or relu.")},
     {.name = "gru",
      .sig = "x:float, h0:float?, w_ih:float, w_hh:float, b_ih:float?, b_hh:float?, lengths:index?, "
             "reverse:bool=false -> y, h_n; reserve",
-     .example = "local y, h_n = equi.gru(equi.ones(1, 3, 2), nil, equi.ones(12, 2), equi.zeros(12, 4))\n"
-                "print(y:size())   --> 1 3 4",
-     SEQUENCE("GRU", "3 ", "Gates r z n (Cho et al. 2014); r acts after b_hh is added, as in PyTorch.")},
+     .example =
+         "local y, h_n = equi.gru(equi.ones(1, 3, 2), nil, equi.ones(12, 2), equi.zeros(12, 4))\n"
+         "print(y:size())   --> 1 3 4",
+     SEQUENCE("GRU", "3 ",
+              "Gates r z n (Cho et al. 2014); r acts after b_hh is added, as in PyTorch.")},
     {.name = "lstm",
      .sig = "x:float, h0:float?, c0:float?, w_ih:float, w_hh:float, b_ih:float?, b_hh:float?, "
             "lengths:index?, reverse:bool=false -> y, h_n, c_n; reserve",
@@ -416,22 +422,33 @@ const eq_op ops_rnn[] = {
                 "print(y:size())   --> 1 3 4",
      SEQUENCE("LSTM", "4 ", "Gates i f g o (Hochreiter and Schmidhuber 1997).")},
     {.name = "rnn_cell",
-     .sig = "x:float, h:float?, w_ih:float, w_hh:float, b_ih:float?, b_hh:float?, nonlinearity:tanh|relu=tanh -> h_n",
+     .sig = "x:float, h:float?, w_ih:float, w_hh:float, b_ih:float?, b_hh:float?, "
+            "nonlinearity:tanh|relu=tanh -> h_n",
      .doc = "One step of `rnn`: x [B, D] and the state h [B, H] (absent: zeros) give the next one.",
      .example = "local h = equi.rnn_cell(equi.ones(1, 2), nil, equi.ones(4, 2), equi.zeros(4, 4))\n"
                 "print(h:size())   --> 1 4",
-     .compose = cell, .flags = EQ_FUNCTION, .where = EQ_HERE},
+     .compose = cell,
+     .flags = EQ_FUNCTION,
+     .where = EQ_HERE},
     {.name = "gru_cell",
      .sig = "x:float, h:float?, w_ih:float, w_hh:float, b_ih:float?, b_hh:float? -> h_n",
      .doc = "One step of `gru`: x [B, D] and the state h [B, H] (absent: zeros) give the next one.",
-     .example = "local h = equi.gru_cell(equi.ones(1, 2), nil, equi.ones(12, 2), equi.zeros(12, 4))\n"
-                "print(h:size())   --> 1 4",
-     .compose = cell, .flags = EQ_FUNCTION, .where = EQ_HERE},
+     .example =
+         "local h = equi.gru_cell(equi.ones(1, 2), nil, equi.ones(12, 2), equi.zeros(12, 4))\n"
+         "print(h:size())   --> 1 4",
+     .compose = cell,
+     .flags = EQ_FUNCTION,
+     .where = EQ_HERE},
     {.name = "lstm_cell",
-     .sig = "x:float, h:float?, c:float?, w_ih:float, w_hh:float, b_ih:float?, b_hh:float? -> h_n, c_n",
-     .doc = "One step of `lstm`: x [B, D] and the states h, c [B, H] (absent: zeros) give the next ones.",
-     .example = "local h, c = equi.lstm_cell(equi.ones(1, 2), nil, nil, equi.ones(16, 2), equi.zeros(16, 4))\n"
+     .sig = "x:float, h:float?, c:float?, w_ih:float, w_hh:float, b_ih:float?, b_hh:float? -> h_n, "
+            "c_n",
+     .doc = "One step of `lstm`: x [B, D] and the states h, c [B, H] (absent: zeros) give the next "
+            "ones.",
+     .example = "local h, c = equi.lstm_cell(equi.ones(1, 2), nil, nil, equi.ones(16, 2), "
+                "equi.zeros(16, 4))\n"
                 "print(h:size())   --> 1 4",
-     .compose = cell, .flags = EQ_FUNCTION, .where = EQ_HERE},
+     .compose = cell,
+     .flags = EQ_FUNCTION,
+     .where = EQ_HERE},
     {0}};
 #endif

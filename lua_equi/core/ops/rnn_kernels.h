@@ -76,6 +76,14 @@ static inline int scratch_get(eq_scratch *s) {
 }
 static inline void scratch_free(eq_scratch *s) { eq_free(s->block, s->bytes ? s->bytes : 1); }
 
+/* gx[i] in the shape of input i, when it is wanted; its data, else NULL. */
+static inline void *cell_gradient(const eq_call *c, eq_tensor **gx, int i, int *bad) {
+  if (*bad || !c->in[i] || !eq_needed(c, i)) return NULL;
+  gx[i] = eq_empty(c->in[i]->dtype, c->in[i]->ndim, c->in[i]->shape);
+  if (!gx[i]) *bad = eq_error.status;
+  return gx[i] ? gx[i]->data : NULL;
+}
+
 /* Rules see inputs and gradients with whatever strides they came with: call rule with row-major
  * ones. ngy gradients, of which those past the visible results are no input. */
 typedef int (*rnn_rule)(eq_call *c, eq_tensor **in, eq_tensor **gy, eq_tensor **gx);
@@ -112,7 +120,7 @@ enum { FN(LANES) = 64 / sizeof(T) };
 #define STORE(p, v) (*(FN(vec_at) *)(p) = (v))
 
 /* The sum of the quarters (f32) or halves (f64) of a vector: 4 lanes that are still to be summed. */
-EQ_ALWAYS void FN(fold)(const FN(vec) *s, FN(quad) *q) {
+EQ_ALWAYS void FN(fold)(const FN(vec) * s, FN(quad) * q) {
   union {
     FN(vec) whole;
     FN(half) half[2];
@@ -125,8 +133,8 @@ EQ_ALWAYS void FN(fold)(const FN(vec) *s, FN(quad) *q) {
 }
 
 /* The sums over the lanes of 4 vectors, for little more than the price of one. */
-EQ_ALWAYS void FN(lane_sums)(const FN(vec) *s0, const FN(vec) *s1, const FN(vec) *s2,
-                             const FN(vec) *s3, FN(quad) *sum) {
+EQ_ALWAYS void FN(lane_sums)(const FN(vec) * s0, const FN(vec) * s1, const FN(vec) * s2,
+                             const FN(vec) * s3, FN(quad) * sum) {
   FN(quad) a, b, c, d;
   FN(fold)(s0, &a);
   FN(fold)(s1, &b);
@@ -212,9 +220,11 @@ EQ_SIMD EQ_UNUSED static void FN(axpys)(int64_t M, int64_t N, int64_t K, const T
   const int64_t L = FN(LANES);
   int64_t j = 0;
   if (M == 1)
-    for (; j + 8 * L <= N; j += 8 * L) FN(axpys_columns)(8, M, K, a, ai, ak, b + j, ldb, y + j, ldy);
+    for (; j + 8 * L <= N; j += 8 * L)
+      FN(axpys_columns)(8, M, K, a, ai, ak, b + j, ldb, y + j, ldy);
   if (M < 4)
-    for (; j + 4 * L <= N; j += 4 * L) FN(axpys_columns)(4, M, K, a, ai, ak, b + j, ldb, y + j, ldy);
+    for (; j + 4 * L <= N; j += 4 * L)
+      FN(axpys_columns)(4, M, K, a, ai, ak, b + j, ldb, y + j, ldy);
   for (; j + 2 * L <= N; j += 2 * L) FN(axpys_columns)(2, M, K, a, ai, ak, b + j, ldb, y + j, ldy);
   for (; j + L <= N; j += L) FN(axpys_columns)(1, M, K, a, ai, ak, b + j, ldb, y + j, ldy);
   if (j == N) return;
@@ -272,8 +282,8 @@ EQ_SIMD static void FN(gru_row)(int64_t H, T *restrict r, T *restrict z, T *rest
 
 /* dh: gradient of h' on entry, its direct part for h (without the products) on return. */
 EQ_SIMD static void FN(gru_row_back)(int64_t H, const T *restrict g, const T *restrict h0,
-                                     T *restrict dh, T *restrict dr, T *restrict dz,
-                                     T *restrict dn, T *restrict dnh) {
+                                     T *restrict dh, T *restrict dr, T *restrict dz, T *restrict dn,
+                                     T *restrict dnh) {
   for (int64_t k = 0; k < H; k++) {
     T a = g[k], b = g[H + k], d = g[2 * H + k], nh = g[3 * H + k], u = dh[k];
     T gn = u * (1 - b) * (1 - d * d);
@@ -340,16 +350,15 @@ EQ_UNUSED static void FN(cell_step)(const rnn_cell *z, int64_t M, const T *h, co
 
 /* The reverse: from dh, dc (of h1, c1) the gradients d of the gates, and dh, dc of h, c. */
 EQ_UNUSED static void FN(cell_step_back)(const rnn_cell *z, int64_t M, const T *h, const T *c,
-                                         const T *g, const T *h1, const T *c1, T *dh, T *dc,
-                                         T *d) {
+                                         const T *g, const T *h1, const T *c1, T *dh, T *dc, T *d) {
   const int64_t H = z->H, R = cell_blocks(z->kind) * H;
   const T *w = z->w_hh;
   for (int64_t m = 0; m < M; m++) {
     T *row = d + m * R, *u = dh + m * H;
     const T *gates = g + m * R;
     if (z->kind == CELL_LSTM) {
-      FN(lstm_row_back)(H, gates, c + m * H, c1 + m * H, u, dc + m * H, row, row + H, row + 2 * H,
-                        row + 3 * H);
+      FN(lstm_row_back)
+      (H, gates, c + m * H, c1 + m * H, u, dc + m * H, row, row + H, row + 2 * H, row + 3 * H);
       memset(u, 0, (size_t)H * sizeof(T));
     } else if (z->kind == CELL_GRU) {
       FN(gru_row_back)(H, gates, h + m * H, u, row, row + H, row + 2 * H, row + 3 * H);

@@ -74,7 +74,7 @@ DEFINES  := -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(if $(filter Darwin,$(S
 MATH     := -fno-math-errno -fno-trapping-math
 # The versions of a function are chosen before a sanitizer's run-time is ready, so sanitized builds have one version of each.
 NO_SIMD  := $(if $(filter 0,$(SIMD))$(findstring -fsanitize,$(CFLAGS)),-DEQ_NO_SIMD_DISPATCH)
-SWITCHES := $(if $(filter 1,$(OPENMP)),-fopenmp) $(if $(filter 1,$(NATIVE)),-march=native) $(NO_SIMD)
+SWITCHES := $(if $(filter 1,$(OPENMP)),-fopenmp,-fopenmp-simd) $(if $(filter 1,$(NATIVE)),-march=native) $(NO_SIMD)
 INCLUDES := -Ilua_equi/core -I$(BUILD) $(addprefix -I,$(LUA_INCDIR)) $(BLAS_CFLAGS) $(PNG_CFLAGS)
 COMPILE  := $(strip $(CC) -std=c11 $(DEFINES) $(WARNINGS) -fPIC -fvisibility=hidden $(CFLAGS) $(MATH) $(SWITCHES) \
               $(INCLUDES) $(CPPFLAGS))

@@ -219,6 +219,7 @@ static void set_default(eq_call *c, const eq_param *p) {
   c->given |= 1u << p->slot;
   if (p->kind == EQ_P_NUM) c->arg[p->slot].f = p->def;
   else c->arg[p->slot].i = (int64_t)p->def;
+  if (p->kind == EQ_P_DIM && p->def < 0 && c->nin && c->in[0]) c->arg[p->slot].i += c->in[0]->ndim + p->insert;
 }
 
 static bool is_tensor_param(const eq_param *p) { return p->kind <= EQ_P_OPERAND; }

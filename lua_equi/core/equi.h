@@ -316,6 +316,7 @@ int eq_gemm(eq_dtype t, bool ta, bool tb, int64_t m, int64_t n, int64_t k, doubl
             int64_t ldc);
 const char *eq_blas_name(void);
 const char *eq_blas_warning(void); /* NULL, or why this build may be slow with our threads */
-void eq_blas_set_threads(int n);
+void eq_blas_one_thread(void);    /* before the first product: see blas.c */
+bool eq_blas_concurrent(void);    /* may several of our threads call eq_gemm at once? */
 
 #endif

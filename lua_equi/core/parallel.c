@@ -34,7 +34,6 @@ void eq_set_threads(int n) {
 #else
   (void)n;
 #endif
-  eq_blas_set_threads(n);
 }
 
 const char *eq_openmp_name(void) {

@@ -70,8 +70,8 @@ OPENMP ?= $(if $(IS_CLANG),0,1)
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes $(if $(filter 1,$(OPENMP)),,-Wno-unknown-pragmas)
 DEFINES  := -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(if $(filter Darwin,$(SYSTEM)),-D_DARWIN_C_SOURCE)
-# No flag here may change what NaN or infinity do; these two only say that nobody reads errno or the exception flags.
-MATH     := -fno-math-errno -fno-trapping-math
+# No flag here may change what NaN or infinity do: nobody reads errno or the exception flags, and a * b + c may be rounded once.
+MATH     := -fno-math-errno -fno-trapping-math -ffp-contract=fast
 # The versions of a function are chosen before a sanitizer's run-time is ready, so sanitized builds have one version of each.
 NO_SIMD  := $(if $(filter 0,$(SIMD))$(findstring -fsanitize,$(CFLAGS)),-DEQ_NO_SIMD_DISPATCH)
 SWITCHES := $(if $(filter 1,$(OPENMP)),-fopenmp,-fopenmp-simd) $(if $(filter 1,$(NATIVE)),-march=native) $(NO_SIMD)

@@ -363,9 +363,9 @@ progress.__name = "log.progress"
 ---@return table progress with update(step, values) and done(text)
 --- Example:
 ---     local log = require "lua_equi.log"
----     local p = log.progress(1000, {label = "train", out = io.stdout})
----     p:update(1, {loss = 0.5})
----     p:done "trained"   --> trained
+---     local p = log.progress(1000, {label = "train"})
+---     for step = 1, 1000 do p:update(step, {loss = 1 / step}) end
+---     p:done()
 function log.progress(total, given)
   local o = options.check("log.progress", given, {label = "", start = 0, every = 30,
     interval = 0.1, quiet = false, out = options.any(io.stderr)})

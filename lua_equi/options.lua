@@ -413,7 +413,7 @@ end
 ---     local options = require "lua_equi.options"
 ---     local declared = options.declare {name = "run.lua", doc = "Runs.",
 ---       {"steps", 10, min = 1, doc = "how far"}}
----     print(options.help(declared):match "%-%-steps.-\n")
+---     print(options.help(declared):match "(%-%-steps.-)\n")
 ---     --> --steps N  how far [at least 1; default 10]
 function options.help(declared)
   local rows, column = {}, #"--help"

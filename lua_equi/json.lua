@@ -35,7 +35,7 @@ end
 ---@return boolean
 --- Example:
 ---     local json = require "lua_equi.json"
----     print(json.is_array(json.decode "[]"), json.is_array(json.decode "{}"))   --> true	false
+---     print(json.is_array(json.decode "[]"), json.is_array(json.decode "{}"))   --> true false
 function json.is_array(value)
   return type(value) == "table" and getmetatable(value) == array_mt
 end
@@ -204,7 +204,7 @@ local DECODE = {unique = false, max_depth = 512, max_size = math.maxinteger}
 ---     local json = require "lua_equi.json"
 ---     print(json.decode('{"shape": [2, 3]}').shape[2])   --> 3
 ---     print(json.decode("[1, 2"))
----     --> nil	json.decode: expected "," or "]", got the end at byte 6
+---     --> nil json.decode: expected "," or "]", got the end at byte 6
 function json.decode(text, given)
   local s = options.check("json.decode", given, DECODE)
   if type(text) ~= "string" then
@@ -230,7 +230,7 @@ end
 --- Example:
 ---     local json = require "lua_equi.json"
 ---     print(json.read "no/such.json")
----     --> nil	json.read: no/such.json: No such file or directory
+---     --> nil json.read: no/such.json: No such file or directory
 function json.read(path, given)
   local file, problem = io.open(path, "rb")
   if not file then return nil, "json.read: " .. problem end
@@ -250,7 +250,7 @@ end
 ---@return string
 --- Example:
 ---     local json = require "lua_equi.json"
----     print(json.number(0.1), json.number(1), json.number(1.0))   --> 0.1	1	1.0
+---     print(json.number(0.1), json.number(1), json.number(1.0))   --> 0.1 1 1.0
 function json.number(x)
   if math.type(x) == "integer" then return ("%d"):format(x) end
   if x ~= x then return "nan" end

@@ -42,7 +42,7 @@ end
 ---@return integer
 --- Example:
 ---     local log = require "lua_equi.log"
----     print(log.width "±é", log.width "群")   --> 2	2
+---     print(log.width "±é", log.width "群")   --> 2 2
 function log.width(text)
   if not text:find "[\128-\255]" or not utf8.len(text) then return #text end
   local n = 0
@@ -119,7 +119,7 @@ end
 --- Example:
 ---     local log = require "lua_equi.log"
 ---     print(log.duration(0.0421), log.duration(75), log.duration(8000))
----     --> 42.1 ms	1 min 15 s	2 h 13 min
+---     --> 42.1 ms 1 min 15 s 2 h 13 min
 function log.duration(seconds)
   if seconds ~= seconds or math.abs(seconds) == math.huge then return "?" end
   if seconds < 0 then return "-" .. log.duration(-seconds) end
@@ -275,7 +275,7 @@ end
 ---     local csv = log.csv(path, {"step", "loss"})
 ---     csv:row {step = 1, loss = 0.5}
 ---     csv:close()
----     print((io.open(path):read "a"):gsub("\n", ";"))   --> step,loss;1,0.5;	2
+---     print((io.open(path):read "a"):gsub("\n", ";"))   --> step,loss;1,0.5; 2
 ---     os.remove(path)
 function log.csv(path, columns, given)
   local w, problem = open("log.csv", path, columns, given, keep_csv)
@@ -331,7 +331,7 @@ end
 ---     local log = require "lua_equi.log"
 ---     local path = os.tmpname()
 ---     local csv = log.csv(path, {"step"})
----     print(csv:row {step = 1}, csv:close(), os.remove(path))   --> true	true	true
+---     print(csv:row {step = 1}, csv:close(), os.remove(path))   --> true true true
 function writer:row(row)
   local line = self.columns and csv_line(self, row) or jsonl_line(row)
   local ok, problem = self.file:write(line, "\n")
@@ -346,7 +346,7 @@ end
 --- Example:
 ---     local log = require "lua_equi.log"
 ---     local path = os.tmpname()
----     print(log.jsonl(path):close(), os.remove(path))   --> true	true
+---     print(log.jsonl(path):close(), os.remove(path))   --> true true
 function writer:close()
   return self.file:close()
 end

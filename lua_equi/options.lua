@@ -33,7 +33,7 @@ local any_mt = {__name = "options.any"}
 --- Example:
 ---     local options = require "lua_equi.options"
 ---     local o = options.check("pad", {}, {by = options.any(1), mask = options.any()})
----     print(o.by, o.mask)   --> 1	nil
+---     print(o.by, o.mask)   --> 1 nil
 function options.any(default)
   return setmetatable({default = default}, any_mt)
 end
@@ -81,7 +81,7 @@ end
 --- Example:
 ---     local options = require "lua_equi.options"
 ---     local function dropout(given) return options.check("dropout", given, {p = 0.5}).p end
----     print(dropout(), dropout {p = 0.1})   --> 0.5	0.1
+---     print(dropout(), dropout {p = 0.1})   --> 0.5 0.1
 ---     print((select(2, pcall(dropout, {rate = 1}))):match "dropout: .*")
 ---     --> dropout: no option "rate"; options are p
 function options.check(who, given, defaults)
@@ -214,7 +214,7 @@ end
 ---       {"seeds", {1, 2, 3}, doc = "one run each"},
 ---       {"tiny", false, doc = "a run of seconds"}}
 ---     local opt = options.read(declared, {"--rate", "0.01", "--tiny", "--seeds=4,5"})
----     print(opt.cell, opt.rate, opt.tiny, #opt.seeds)   --> lstm	0.01	true	2
+---     print(opt.cell, opt.rate, opt.tiny, #opt.seeds)   --> lstm 0.01 true 2
 function options.declare(declaration)
   if type(declaration) ~= "table" then error("options.declare: give one table", 2) end
   local who = declaration.name or "script"
@@ -334,7 +334,7 @@ end
 ---     local options = require "lua_equi.options"
 ---     local declared = options.declare {name = "run.lua", {"steps", 10, min = 1}}
 ---     print(options.read(declared, {"--step", "20"}))
----     --> nil	run.lua: no option --step; did you mean --steps?; --help lists them	2
+---     --> nil run.lua: no option --step; did you mean --steps?; --help lists them 2
 function options.read(declared, words)
   local values = {}
   for _, option in ipairs(declared.list) do
@@ -456,7 +456,7 @@ end
 ---     local declared = options.declare {name = "run.lua",
 ---       {"group", "two", choices = {"one", "two"}, map = {one = {1}, two = {1, 2}}}}
 ---     local opt = options.read(declared, {})
----     print(#opt.group, options.describe(opt).group)   --> 2	two
+---     print(#opt.group, options.describe(opt).group)   --> 2 two
 function options.describe(values)
   local meta = getmetatable(values)
   if type(meta) ~= "table" or not meta.declared then
@@ -480,7 +480,7 @@ end
 --- Example:
 ---     local options = require "lua_equi.options"
 ---     local list, text = options.differences({rate = 0.1, seed = 1}, {rate = 0.2, seed = 1})
----     print(#list, text)   --> 1	rate was 0.1, is 0.2
+---     print(#list, text)   --> 1 rate was 0.1, is 0.2
 function options.differences(saved, current)
   local all = copy(saved)
   for name, value in pairs(current) do all[name] = value end

@@ -119,7 +119,7 @@ local all -- made at the first call, then shared: nobody may change a pair
 --- Example:
 ---     local scan = require "lua_equi.data.scan"
 ---     local pairs = scan.generate()
----     print(#pairs, pairs[1].input, pairs[1].output)   --> 20910	walk	WALK
+---     print(#pairs, pairs[1].input, pairs[1].output)   --> 20910 walk WALK
 function scan.generate()
   if not all then
     all = {}
@@ -197,7 +197,7 @@ end
 --- Example:
 ---     local scan = require "lua_equi.data.scan"
 ---     local train, test = scan.split "add_jump"
----     print(#train, #test)   --> 14670	7706
+---     print(#train, #test)   --> 14670 7706
 function scan.split(name, given)
   local o = options.check("scan.split", given, {seed = 0})
   local list = scan.generate()
@@ -230,7 +230,7 @@ end
 --- Example:
 ---     local scan = require "lua_equi.data.scan"
 ---     local train, validation = scan.holdout(scan.generate())
----     print(#train, #validation)   --> 16728	4182
+---     print(#train, #validation)   --> 16728 4182
 function scan.holdout(list, given)
   local o = options.check("scan.holdout", given, {fraction = 0.2, seed = 0})
   if not (o.fraction >= 0 and o.fraction < 1) then
@@ -248,7 +248,7 @@ end
 ---@return string? message
 --- Example:
 ---     local scan = require "lua_equi.data.scan"
----     print(scan.gunzip "no/such.gz")   --> nil	no/such.gz: No such file or directory
+---     print(scan.gunzip "no/such.gz")   --> nil no/such.gz: No such file or directory
 function scan.gunzip(path)
   local file, problem = io.open(path, "rb")
   if not file then return nil, problem end
@@ -291,7 +291,7 @@ end
 --- Example:
 ---     local scan = require "lua_equi.data.scan"
 ---     print(scan.read "no/tasks.txt")
----     --> nil	scan.read: no/tasks.txt: No such file or directory
+---     --> nil scan.read: no/tasks.txt: No such file or directory
 function scan.read(path)
   local text, problem = read_text(path)
   if not text then return nil, "scan.read: " .. problem end
@@ -328,7 +328,7 @@ end
 --- Example:
 ---     local scan = require "lua_equi.data.scan"
 ---     local input, output = scan.vocabularies()
----     print(#input, #output)   --> 15	8
+---     print(#input, #output)   --> 15 8
 function scan.vocabularies(list)
   local inputs, outputs = {}, {}
   for i, pair in ipairs(list or scan.generate()) do
@@ -399,7 +399,7 @@ local JUMP_RUN, LEFT_RIGHT = scan.swap("jump", "run"), scan.swap("left", "right"
 ---@type table<string, table>
 --- Example:
 ---     local scan = require "lua_equi.data.scan"
----     print(scan.symmetries.verb_cycle.order, #scan.symmetries.full.generators)   --> 4	3
+---     print(scan.symmetries.verb_cycle.order, #scan.symmetries.full.generators)   --> 4 3
 scan.symmetries = {
   jump_run = {order = 2, generators = {JUMP_RUN}},
   left_right = {order = 2, generators = {LEFT_RIGHT}},

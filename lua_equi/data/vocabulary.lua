@@ -83,7 +83,7 @@ end
 --- Example:
 ---     local vocabulary = require "lua_equi.data.vocabulary"
 ---     print(vocabulary.read "no/such.json")
----     --> nil	json.read: no/such.json: No such file or directory
+---     --> nil json.read: no/such.json: No such file or directory
 function vocabulary.read(path)
   local both, problem = json.read(path, {unique = true, max_size = 1 << 26})
   if problem then return nil, problem end

@@ -310,6 +310,12 @@ int eq_backward(int n, eq_tensor **y, eq_tensor **gy, int nwrt, eq_tensor **wrt,
 eq_tensor *eq_linked(const eq_tensor *data, const eq_tensor *link);
 eq_tensor *eq_sum_to(eq_tensor *g, int ndim, const int64_t *shape); /* undo broadcasting */
 
+/* ---- matrix products (product.c) ----
+ * y = x w + bias; x [batch.., m, k] or [k], w [batch.., k, n] or [k] (with w_transposed: [n, k]),
+ * y row-major [batch.., m, n]. Shapes are the caller's to check. Any strides. */
+int eq_product(eq_tensor *x, eq_tensor *w, bool w_transposed, const eq_tensor *bias, int nbatch,
+               const int64_t *batch, eq_tensor *y);
+
 /* ---- BLAS and LAPACK (blas.c): row-major, leading dimensions in elements ---- */
 int eq_gemm(eq_dtype t, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
             const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c,

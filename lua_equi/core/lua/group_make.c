@@ -53,7 +53,7 @@ static int klein(lua_State *L) {
   return keep(L);
 }
 
-static int product(lua_State *L) {
+int eq_lua_group_product(lua_State *L) {
   static const char who[] = "group.product";
   int n = lua_gettop(L);
   if (n == 0) return luaL_error(L, "%s: give at least one group", who);
@@ -326,7 +326,7 @@ void eq_lua_group_constructors(lua_State *L) {
                                   {"alternating", alternating},
                                   {"quaternion", quaternion},
                                   {"klein", klein},
-                                  {"product", product},
+                                  {"product", eq_lua_group_product},
                                   {"semidirect", semidirect},
                                   {"from_permutations", from_permutations},
                                   {"from_matrices", from_matrices},

@@ -1,11 +1,12 @@
 /* symmetry.h -- what the bindings of groups, actions and equitune share. */
 #ifndef LUA_SYMMETRY_H
 #define LUA_SYMMETRY_H
-#include "group/group.h"
+#include "group/action.h"
 #include "lua_equi.h"
 
 #define EQ_GROUP "equi.Group"
 #define EQ_ELEMENT "equi.Element"
+#define EQ_ACTION "equi.Action"
 
 /* A group userdata is an eq_group*; its user values are the cache of its elements (so that one
  * element is one Lua value, usable as a key), its parent or factors. An element userdata is its
@@ -41,4 +42,20 @@ void eq_lua_element(lua_State *L);            /* the metatable of elements */
 void eq_lua_group_constructors(lua_State *L); /* into the table on top */
 void eq_lua_group_docs(lua_State *L);         /* module table on top */
 int eq_lua_group(lua_State *L);
+
+/* An action userdata is an eq_action*; its user values are its group's userdata and, for a tuple
+ * (whose eq_action* is NULL), the list of its actions. */
+enum { EQ_UV_GROUP = 1, EQ_UV_TUPLE = 2 };
+eq_action **eq_lua_newaction(lua_State *L, int group); /* pushes an empty box */
+eq_action *eq_lua_toaction(lua_State *L, int i);       /* NULL when it is none, or a tuple */
+eq_action *eq_lua_checkaction(lua_State *L, int i, const char *who, const char *name);
+int eq_lua_group_product(lua_State *L); /* the Lua function equi.group.product */
+void eq_lua_action_constructors(lua_State *L);
+void eq_lua_vocabulary(lua_State *L); /* equi.action.vocabulary into the table on top */
+void eq_lua_action_docs(lua_State *L);
+/* The field `key` of the options at place i as a dim from 0 or negative. */
+int eq_lua_dim_option(lua_State *L, int i, const char *key, int otherwise, const char *who);
+/* Raises unless place i is nil or a table with these keys only; true when it is a table. */
+bool eq_lua_options(lua_State *L, int i, const char *who, const char *const *keys);
+int eq_lua_action(lua_State *L);
 #endif

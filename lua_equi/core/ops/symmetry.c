@@ -1,0 +1,127 @@
+/* symmetry.c -- the three moves by which a group acts exactly: permuting one dim, turning and
+ * flipping a grid, mapping ids. Hidden ops: users reach them through actions.
+ *
+ *   permute_along  y[.., j, ..] = x[.., index[j], ..], inverse undoes it, so that the gradient is the
+ *                  same gather the other way round and not a scatter
+ *   grid           `turns` quarter turns counterclockwise, then a flip of dim2, in one copy
+ *   map_ids        y = table[x] for ids, range checked */
+#include "equi.h"
+#include <inttypes.h>
+#include <string.h>
+
+static int like_x(eq_call *c) { return eq_out(c, 0, c->in[0]->dtype, c->in[0]->ndim, c->in[0]->shape); }
+
+static int give(eq_tensor **gx, eq_tensor *g) {
+  gx[0] = g;
+  return g ? EQ_OK : (int)eq_error.status;
+}
+
+/* ---- permute_along ---- */
+typedef struct along {
+  const char *x;
+  char *y;
+  const int64_t *index;
+  int64_t size, inner; /* inner: bytes of what moves together */
+} along;
+
+#define GATHER(T, a, t)                                                                            \
+  *(T *)(void *)((a)->y + (t) * (a)->inner) = *(const T *)(const void *)((a)->x + from * (a)->inner)
+
+static void move_along(int64_t begin, int64_t end, void *ctx) {
+  const along *a = ctx;
+  int64_t base = begin / a->size * a->size, j = begin - base;
+  for (int64_t t = begin; t < end; t++) {
+    int64_t from = base + a->index[j] - EQ_BASE;
+    if (a->inner == 4)
+      GATHER(uint32_t, a, t);
+    else if (a->inner == 8)
+      GATHER(uint64_t, a, t);
+    else
+      memcpy(a->y + t * a->inner, a->x + from * a->inner, (size_t)a->inner);
+    if (++j == a->size) j = 0, base += a->size;
+  }
+}
+
+static int permute_along_run(eq_call *c) {
+  const eq_tensor *x = c->in[0];
+  int64_t d = c->arg[0].i, inner = 1;
+  if (x->numel == 0) return EQ_OK;
+  for (int k = (int)d + 1; k < x->ndim; k++) inner *= x->shape[k];
+  along a = {.x = x->data, .y = c->out[0]->data, .index = (const int64_t *)(void *)c->in[1]->data};
+  a.size = x->shape[d];
+  a.inner = inner * (int64_t)eq_size(x->dtype);
+  int64_t grain = a.inner < 32768 ? 32768 / a.inner : 1;
+  return eq_parallel_for(x->numel / inner, grain, move_along, &a);
+}
+
+static int permute_along_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
+  return give(gx, eq_f("permute_along", "ttti", gy[0], c->in[2], c->in[1], c->arg[0].i));
+}
+
+/* ---- grid ---- */
+/* Turned and flipped by strides alone: a view with negative strides, then one copy. */
+static eq_tensor *grid_view(const eq_tensor *x, int d1, int d2, int64_t turns, bool flip) {
+  int64_t shape[EQ_MAXDIM], stride[EQ_MAXDIM], offset = 0;
+  memcpy(shape, x->shape, sizeof shape);
+  memcpy(stride, x->stride, sizeof stride);
+  for (int64_t k = 0; k < turns; k++) { /* y[i, j] = x[j, n - 1 - i] */
+    int64_t n1 = shape[d1], n2 = shape[d2], s1 = stride[d1], s2 = stride[d2];
+    shape[d1] = n2, shape[d2] = n1;
+    stride[d1] = -s2, stride[d2] = s1;
+    offset += (n2 - 1) * s2;
+  }
+  if (flip) {
+    offset += (shape[d2] - 1) * stride[d2];
+    stride[d2] = -stride[d2];
+  }
+  return eq_view(x, x->ndim, shape, stride, x->numel ? offset : 0);
+}
+
+static int grid_shape(eq_call *c) {
+  int64_t shape[EQ_MAXDIM], d1 = c->arg[0].i, d2 = c->arg[1].i;
+  memcpy(shape, c->in[0]->shape, sizeof shape);
+  if (c->arg[2].i % 2) shape[d1] = c->in[0]->shape[d2], shape[d2] = c->in[0]->shape[d1];
+  return eq_out(c, 0, c->in[0]->dtype, c->in[0]->ndim, shape);
+}
+
+static int grid_run(eq_call *c) {
+  eq_tensor *v =
+      grid_view(c->in[0], (int)c->arg[0].i, (int)c->arg[1].i, c->arg[2].i, c->arg[3].i != 0);
+  int s = v ? eq_copy(c->out[0], v) : (int)eq_error.status;
+  eq_release(v);
+  return s;
+}
+
+/* (s r^k)^-1 = s r^k: a flipped move undoes itself. */
+static int grid_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
+  int64_t back = c->arg[3].i ? c->arg[2].i : (4 - c->arg[2].i) % 4;
+  return give(gx, eq_f("grid", "tiiii", gy[0], c->arg[0].i, c->arg[1].i, back, c->arg[3].i));
+}
+
+/* ---- map_ids ---- */
+static int map_ids_run(eq_call *c) {
+  const eq_tensor *x = c->in[0], *table = c->in[1];
+  const int64_t *id = (const int64_t *)(void *)x->data, *to = (const int64_t *)(void *)table->data;
+  int64_t *y = (int64_t *)(void *)c->out[0]->data;
+  for (int64_t i = 0; i < x->numel; i++) {
+    if (id[i] < EQ_BASE || id[i] >= table->numel + EQ_BASE)
+      return eq_fail("id %" PRId64 " at position %" PRId64 " is outside the vocabulary; ids are 1 to "
+                     "%" PRId64, id[i], i + 1, table->numel);
+    y[i] = to[id[i] - EQ_BASE];
+  }
+  return EQ_OK;
+}
+
+const eq_op ops_symmetry[] = {
+    {.name = "permute_along", .sig = "x:tensor, index:index, inverse:index, dim:dim -> y",
+     .doc = "x with the positions of a dim permuted.",
+     .shape = like_x, .run = permute_along_run, .back = permute_along_back,
+     .flags = EQ_HIDDEN | EQ_SAVE_IN1 | EQ_SAVE_IN2, .where = EQ_HERE},
+    {.name = "grid", .sig = "x:tensor, dim1:dim, dim2:dim, turns:int, flip:int -> y",
+     .doc = "Quarter turns counterclockwise from dim1 to dim2, then a flip of dim2.",
+     .shape = grid_shape, .run = grid_run, .back = grid_back, .flags = EQ_HIDDEN | EQ_ANY_STRIDE,
+     .where = EQ_HERE},
+    {.name = "map_ids", .sig = "x:index, table:index -> y",
+     .doc = "table[x] for ids from 1.",
+     .shape = like_x, .run = map_ids_run, .flags = EQ_HIDDEN | EQ_NO_GRAD, .where = EQ_HERE},
+    {0}};

@@ -61,7 +61,8 @@ static eq_tensor *apply_axis(const eq_action *a, int g, eq_tensor *x) {
 static eq_tensor *apply_ids(const eq_action *a, int g, eq_tensor *x) {
   if (x->dtype == EQ_I64) return eq_f("map_ids", "tT", x, row_of(a->table, g));
   eq_fail("the action moves ids, which are i64, the tensor is %s; logits are moved by an action "
-          "made with what = \"logits\"", eq_dtype_name(x->dtype));
+          "made with what = \"logits\"",
+          eq_dtype_name(x->dtype));
   return NULL;
 }
 
@@ -156,8 +157,8 @@ typedef struct wanted {
 static int want(wanted *w, int dim, int64_t size) {
   int d = dim < 0 ? -dim - 1 : dim, *n = dim < 0 ? &w->nback : &w->nfront;
   int64_t *list = dim < 0 ? w->back : w->front;
-  if (d >= EQ_MAXDIM) return eq_fail("tensors have up to %d dims, the action moves dim %d", EQ_MAXDIM,
-                                     shown(dim));
+  if (d >= EQ_MAXDIM)
+    return eq_fail("tensors have up to %d dims, the action moves dim %d", EQ_MAXDIM, shown(dim));
   if (size && list[d] && size != list[d])
     return eq_fail("the parts move %lld and %lld positions along dim %d; sizes must agree",
                    (long long)list[d], (long long)size, shown(dim));

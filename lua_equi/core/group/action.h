@@ -20,15 +20,15 @@ typedef struct eq_action {
   eq_action_kind kind;
   bool exact; /* equality up to rounding is to be expected */
   eq_group *group;
-  int dim, dim2;            /* from 0, or negative from the end */
-  int64_t size;             /* along dim; 0: any */
-  eq_tensor *table;         /* i64 order x size (from 1) or f64 order x size x size */
-  eq_tensor *table32;       /* the matrices in f32 */
-  eq_group *square;         /* grid: dihedral(4) */
-  int *map;                 /* grid: the move of each element, as an element of it */
+  int dim, dim2;      /* from 0, or negative from the end */
+  int64_t size;       /* along dim; 0: any */
+  eq_tensor *table;   /* i64 order x size (from 1) or f64 order x size x size */
+  eq_tensor *table32; /* the matrices in f32 */
+  eq_group *square;   /* grid: dihedral(4) */
+  int *map;           /* grid: the move of each element, as an element of it */
   int npart;
   struct eq_action **part;
-  int **part_map;           /* element of the group -> element of the part's group */
+  int **part_map; /* element of the group -> element of the part's group */
 } eq_action;
 
 eq_action *eq_action_retain(eq_action *a);
@@ -51,7 +51,7 @@ eq_action *eq_action_product(eq_group *product, int n, eq_action *const *part);
 eq_action *eq_action_restrict(eq_action *a, eq_group *subgroup);
 
 eq_tensor *eq_action_apply(const eq_action *a, int g, eq_tensor *x); /* a new reference */
-eq_tensor *eq_action_orbit(const eq_action *a, eq_tensor *x);        /* stacked on a new first dim */
+eq_tensor *eq_action_orbit(const eq_action *a, eq_tensor *x); /* stacked on a new first dim */
 /* A random tensor the action can move; dtype f64, or i64 for ids. */
 eq_tensor *eq_action_sample(const eq_action *a);
 /* Identity, and g (h x) = (g h) x: on all pairs, or with the generators only in h's place. */

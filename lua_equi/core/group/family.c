@@ -127,7 +127,8 @@ static int find_row(const eq_group *g, const int32_t *p) {
   return -1;
 }
 
-/* Generators: (1 2) and (1 2 ... n) for all permutations, the 3-cycles (1 2 k) for the even ones. */
+/* Generators: (1 2) and (1 2 ... n) for all permutations, the 3-cycles (1 2 k) for the even ones.
+ */
 static int permutation_generators(eq_group *g, int n, bool even) {
   int count = 0, first = even ? 2 : 1;
   for (int k = first; k < n; k++) {

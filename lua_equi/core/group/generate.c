@@ -1,7 +1,8 @@
 /* generate.c -- groups made by the user: from a Cayley table, from permutations, from matrices.
  *
  * Permutations and matrices generate: products with the generators are formed until nothing new
- * comes. A finite closure of invertible maps is a group, since some power of each is the identity. */
+ * comes. A finite closure of invertible maps is a group, since some power of each is the identity.
+ */
 #include "group.h"
 #include <math.h>
 #include <stdio.h>

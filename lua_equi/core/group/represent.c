@@ -3,6 +3,7 @@
  * every a with every generator, which is every relation of the group. */
 #include "action.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static eq_action *make(eq_group *g, eq_action_kind kind, int dim, int64_t size) {
@@ -32,18 +33,22 @@ static int check_count(const eq_group *g, int n, bool *each) {
   *each = n != g->ngen && n == g->order;
   if (n == g->ngen || *each) return EQ_OK;
   return eq_fail("%d maps are given; %s has %d generators and %d elements, and needs one map for "
-                 "each of either", n, g->title, g->ngen, g->order);
+                 "each of either",
+                 n, g->title, g->ngen, g->order);
 }
 
-static int no_action(const eq_group *g, int a, int k, const char *where, double at) {
-  return eq_fail("no action of %s: %s after %s is not %s, at %s %.0f", g->title,
-                 eq_group_name_of(g, a), eq_group_name_of(g, g->gen[k]),
-                 eq_group_name_of(g, eq_group_mul(g, a, g->gen[k])), where, at);
+/* at: the first position that shows it, from 1; 0 for matrices. */
+static int no_action(const eq_group *g, int a, int k, int64_t at) {
+  char where[48] = "";
+  if (at) snprintf(where, sizeof where, ", at position %lld", (long long)at);
+  return eq_fail("no action of %s: %s after %s is not %s%s", g->title, eq_group_name_of(g, a),
+                 eq_group_name_of(g, g->gen[k]), eq_group_name_of(g, eq_group_mul(g, a, g->gen[k])),
+                 where);
 }
 
-static int not_identity(const eq_group *g, const char *where, double at) {
-  return eq_fail("no action of %s: the map of the identity %s moves %s %.0f", g->title,
-                 eq_group_name_of(g, g->identity), where, at);
+static int not_identity(const eq_group *g, const char *what) {
+  return eq_fail("no action of %s: the map of the identity %s %s", g->title,
+                 eq_group_name_of(g, g->identity), what);
 }
 
 /* ---- permutations ---- */
@@ -72,13 +77,13 @@ static int extend_permutations(const eq_group *g, int64_t size, bool each, const
     for (int64_t j = 0; j < size; j++) t[a * size + j] = i ? then[first[j]] : j;
   }
   for (int64_t j = 0; j < size; j++)
-    if (t[g->identity * size + j] != j) return not_identity(g, "position", (double)j + 1);
+    if (t[g->identity * size + j] != j) return not_identity(g, "moves positions");
   for (int k = 0; k < g->ngen; k++) {
     const int64_t *first = each ? t + g->gen[k] * size : to + k * size;
     for (int a = 0; a < g->order; a++) {
       const int64_t *both = t + eq_group_mul(g, a, g->gen[k]) * size, *then = t + a * size;
       for (int64_t j = 0; j < size; j++)
-        if (both[j] != then[first[j]]) return no_action(g, a, k, "position", (double)j + 1);
+        if (both[j] != then[first[j]]) return no_action(g, a, k, j + 1);
     }
   }
   return EQ_OK;
@@ -136,7 +141,7 @@ static int extend_matrices(const eq_group *g, int64_t size, bool each, const dou
   for (int64_t i = 0; i < square; i++) product[i] = i % (size + 1) == 0;
   if (!each) memcpy(t + g->identity * square, product, (size_t)square * sizeof *t);
   *worst = gap(square, t + g->identity * square, product);
-  if (*worst > limit) return not_identity(g, "vectors of size", (double)size);
+  if (*worst > limit) return not_identity(g, "is not the unit matrix");
   for (int i = 1; i < g->order && !each; i++) {
     int a = g->walk[i];
     multiply(size, t + g->from[a] * square, m + g->via[a] * square, t + a * square);
@@ -146,7 +151,7 @@ static int extend_matrices(const eq_group *g, int64_t size, bool each, const dou
     for (int a = 0; a < g->order; a++) {
       multiply(size, t + a * square, first, product);
       double d = gap(square, t + eq_group_mul(g, a, g->gen[k]) * square, product);
-      if (!(d <= limit)) return no_action(g, a, k, "vectors of size", (double)size);
+      if (!(d <= limit)) return no_action(g, a, k, 0);
       *worst = fmax(*worst, d);
     }
   }
@@ -214,7 +219,8 @@ static int check_parts(int n, eq_action *const *part, int64_t *total, bool *matr
                  (p->kind == EQ_ACT_TRIVIAL && p->size > 0);
     if (!sized)
       return eq_fail("part %d moves no fixed number of positions; parts are permutation, regular, "
-                     "matrices, logits or trivial with a size", i + 1);
+                     "matrices, logits or trivial with a size",
+                     i + 1);
     if (!eq_group_same(p->group, part[0]->group))
       return eq_fail("part %d is an action of %s, part 1 of %s", i + 1, p->group->title,
                      part[0]->group->title);
@@ -244,8 +250,7 @@ static eq_action *sum_of_permutations(int n, eq_action *const *part, int64_t tot
 /* Entry (row, column) of element a of one part, as a matrix. */
 static double entry(const eq_action *p, int a, int64_t row, int64_t column) {
   if (!p->table) return row == column;
-  if (p->kind == EQ_ACT_AXIS)
-    return eq_get_int(p->table, a * p->size + column) - EQ_BASE == row;
+  if (p->kind == EQ_ACT_AXIS) return eq_get_int(p->table, a * p->size + column) - EQ_BASE == row;
   return eq_get(p->table, (a * p->size + row) * p->size + column);
 }
 

@@ -43,8 +43,8 @@ static int trivial(lua_State *L) {
   lua_settop(L, 2);
   if (eq_lua_options(L, 2, who, keys) && lua_getfield(L, 2, "size") != LUA_TNIL) {
     size = eq_lua_checkint(L, -1, who, "size");
-    if (size < 1) return luaL_error(L, "%s: size is %I; it must be 1 or more", who,
-                                    (LUAI_UACINT)size);
+    if (size < 1)
+      return luaL_error(L, "%s: size is %I; it must be 1 or more", who, (LUAI_UACINT)size);
   }
   int dim = eq_lua_dim_option(L, 2, "dim", -1, who);
   eq_action **box = eq_lua_newaction(L, 1);
@@ -76,7 +76,8 @@ static int permutation(lua_State *L) {
     n = eq_lua_list(L, 2, who, "the list of permutations");
     lua_geti(L, 2, 1);
     if (n) size = eq_lua_list(L, -1, who, "each permutation");
-    if (size == 0) return luaL_error(L, "%s: give one permutation per generator of %s", who, g->title);
+    if (size == 0)
+      return luaL_error(L, "%s: give one permutation per generator of %s", who, g->title);
     to = eq_lua_scratch(L, (size_t)(n * size) * sizeof *to);
     for (int k = 0; k < n; k++) {
       lua_geti(L, 2, k + 1);
@@ -121,12 +122,14 @@ static int64_t read_matrix(lua_State *L, const char *who, int k, int64_t size, d
   for (int64_t i = 0; !x && i < size; i++) {
     lua_geti(L, -1, i + 1);
     if (eq_lua_list(L, -1, who, "each row") != size)
-      luaL_error(L, "%s: row %d of matrix %d has %d numbers; the matrix has %d rows, it must be "
-                    "square", who, (int)i + 1, k, (int)luaL_len(L, -1), (int)size);
+      luaL_error(L,
+                 "%s: row %d of matrix %d has %d numbers; the matrix has %d rows, it must be "
+                 "square",
+                 who, (int)i + 1, k, (int)luaL_len(L, -1), (int)size);
     for (int64_t j = 0; j < size; j++) {
       if (lua_geti(L, -1, j + 1) != LUA_TNUMBER)
-        luaL_error(L, "%s: row %d, column %d of matrix %d must be a number, got %s", who, (int)i + 1,
-                   (int)j + 1, k, luaL_typename(L, -1));
+        luaL_error(L, "%s: row %d, column %d of matrix %d must be a number, got %s", who,
+                   (int)i + 1, (int)j + 1, k, luaL_typename(L, -1));
       out[i * size + j] = lua_tonumber(L, -1);
       lua_pop(L, 1);
     }
@@ -170,16 +173,18 @@ static int matrices(lua_State *L) {
 
 /* Moves of the square as elements of dihedral(4): k for r^k, 4 + k for s r^k, where r is a quarter
  * turn counterclockwise and s flips the second dim. */
-static const char *const move_name[] = {"identity", "rot90", "rot180",        "rot270",
-                                        "hflip",    "antitranspose", "vflip", "transpose"};
+static const char *const move_name[] = {"identity", "rot90",         "rot180", "rot270",
+                                        "hflip",    "antitranspose", "vflip",  "transpose"};
 enum { ROT90 = 1, HFLIP = 4, VFLIP = 6, NMOVES = 8 };
 
 static int read_move(lua_State *L, const char *who) {
   const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
   for (int i = 0; i < NMOVES; i++)
     if (!strcmp(name, move_name[i])) return i;
-  return luaL_error(L, "%s: no move \"%s\"; moves are identity, rot90, rot180, rot270, hflip, vflip, "
-                       "transpose, antitranspose", who, name);
+  return luaL_error(L,
+                    "%s: no move \"%s\"; moves are identity, rot90, rot180, rot270, hflip, vflip, "
+                    "transpose, antitranspose",
+                    who, name);
 }
 
 /* What the generators do when the user does not say: quarter turns for those of order 4, flips for
@@ -198,8 +203,10 @@ static int *read_moves(lua_State *L, const eq_group *g, const char *who, int *n)
   *n = g->ngen;
   if (!lua_istable(L, 2) || lua_getfield(L, 2, "generators") == LUA_TNIL) {
     if (!usual_moves(g, move))
-      luaL_error(L, "%s: what do the generators of %s do to a grid? give {generators = {\"rot90\", "
-                    "\"hflip\"}} or the like", who, g->title);
+      luaL_error(L,
+                 "%s: what do the generators of %s do to a grid? give {generators = {\"rot90\", "
+                 "\"hflip\"}} or the like",
+                 who, g->title);
     return move;
   }
   *n = eq_lua_list(L, -1, who, "generators");
@@ -226,7 +233,8 @@ static int grid(lua_State *L) {
       lua_geti(L, 3, i + 1);
       dim[i] = read_dim(L, -1, who, "each of dims");
     }
-    if (dim[0] == dim[1]) return luaL_error(L, "%s: dims are equal; a grid has 2 different dims", who);
+    if (dim[0] == dim[1])
+      return luaL_error(L, "%s: dims are equal; a grid has 2 different dims", who);
   }
   int *move = read_moves(L, g, who, &n);
   eq_action **box = eq_lua_newaction(L, 1);
@@ -331,7 +339,8 @@ static const eq_lua_doc docs[] = {
      "g * h.",
      "print(equi.action.regular(equi.group.dihedral(3)):verify())  --> true"},
     {"action.matrices", "group, matrices, {dim=-1} -> action",
-     "Multiplies along a dim, y[.., i, ..] = sum_j M[i][j] x[.., j, ..]. One matrix (rows, or a 2-D\n"
+     "Multiplies along a dim, y[.., i, ..] = sum_j M[i][j] x[.., j, ..]. One matrix (rows, or a "
+     "2-D\n"
      "tensor) per generator or per element, a homomorphism within 1e-6; none when the group\n"
      "consists of matrices itself. exact is false when the deviation passes 1e-12.",
      "local c4 = equi.group.cyclic(4)\n"
@@ -340,7 +349,8 @@ static const eq_lua_doc docs[] = {
     {"action.grid", "group, {dims={-2, -1}, generators} -> action",
      "Turns and flips a grid of pixels, exactly. generators names the move of each generator:\n"
      "identity rot90 rot180 rot270 hflip vflip transpose antitranspose; by default rot90 for\n"
-     "cyclic(4), rot90 hflip for dihedral(4), hflip for cyclic(2), hflip vflip for klein. Turns are\n"
+     "cyclic(4), rot90 hflip for dihedral(4), hflip for cyclic(2), hflip vflip for klein. Turns "
+     "are\n"
      "counterclockwise; quarter turns need a square.",
      "local act = equi.action.grid(equi.group.cyclic(4))\n"
      "print(act(\"r\", equi.tensor{{0, 1}, {2, 3}})[{1, 1}]:item())  --> 1.0"},
@@ -350,7 +360,8 @@ static const eq_lua_doc docs[] = {
      "local part = equi.action.regular(c2)\n"
      "print(equi.action.sum{part, equi.action.trivial(c2, {size = 3})}.size)  --> 5"},
     {"action.chain", "list -> action",
-     "Actions of one group on one tensor, the last one first; they must commute. Feature maps of a\n"
+     "Actions of one group on one tensor, the last one first; they must commute. Feature maps of "
+     "a\n"
      "group convolution move so: the grid turns and the channels permute.",
      "local c4 = equi.group.cyclic(4)\n"
      "local act = equi.action.chain{equi.action.grid(c4), equi.action.regular(c4, {dim = -3})}\n"
@@ -372,15 +383,19 @@ static const eq_lua_doc docs[] = {
      "random tensor; raises with the pair that fails.",
      "print(equi.action.grid(equi.group.dihedral(4)):verify())  --> true"},
     {"action:orbit", "x -> tensor", "g x for every g, stacked on a new first dim.",
-     "print(equi.action.regular(equi.group.cyclic(3)):orbit(equi.tensor{1, 2, 3}).shape[1])  --> 3"},
+     "print(equi.action.regular(equi.group.cyclic(3)):orbit(equi.tensor{1, 2, 3}).shape[1])  --> "
+     "3"},
     {"action:restrict", "subgroup -> action", "The same moves by the elements of a subgroup only.",
      "local d4 = equi.group.dihedral(4)\n"
      "print(equi.action.grid(d4):restrict(d4:subgroup{\"r\"}).group.order)  --> 4"},
     {"action.vocabulary", "group, {size, words, generators, swaps, what=\"ids\", dim=-1} -> action",
-     "Maps the tokens of a vocabulary. what = \"ids\" moves the values of i64 tensors, \"logits\" the\n"
+     "Maps the tokens of a vocabulary. what = \"ids\" moves the values of i64 tensors, \"logits\" "
+     "the\n"
      "positions of a dim. Give the size or the list of words. generators holds one map per\n"
-     "generator: a list of cycles of ids or words, the list of all images, or a table {from = to};\n"
-     "what is not named stays. swaps = cycles is short for generators = {cycles}. A map that is no\n"
+     "generator: a list of cycles of ids or words, the list of all images, or a table {from = "
+     "to};\n"
+     "what is not named stays. swaps = cycles is short for generators = {cycles}. A map that is "
+     "no\n"
      "bijection is refused, naming the words.",
      "local act = equi.action.vocabulary(equi.group.cyclic(2),\n"
      "  {words = {\"walk\", \"run\", \"jump\"}, swaps = {{\"run\", \"jump\"}}})\n"
@@ -390,10 +405,10 @@ static const eq_lua_doc docs[] = {
 void eq_lua_action_docs(lua_State *L) { eq_lua_add_docs(L, docs); }
 
 void eq_lua_action_constructors(lua_State *L) {
-  static const luaL_Reg list[] = {{"trivial", trivial},   {"permutation", permutation},
-                                  {"regular", regular},   {"matrices", matrices},
-                                  {"grid", grid},         {"sum", sum},
-                                  {"chain", chain},       {"tuple", tuple},
-                                  {"product", product},   {NULL, NULL}};
+  static const luaL_Reg list[] = {{"trivial", trivial}, {"permutation", permutation},
+                                  {"regular", regular}, {"matrices", matrices},
+                                  {"grid", grid},       {"sum", sum},
+                                  {"chain", chain},     {"tuple", tuple},
+                                  {"product", product}, {NULL, NULL}};
   luaL_setfuncs(L, list, 0);
 }

@@ -71,7 +71,8 @@ int eq_lua_group_product(lua_State *L) {
   return keep(L);
 }
 
-/* The images of the elements of n under element a of h: a function's results, or row a of a list. */
+/* The images of the elements of n under element a of h: a function's results, or row a of a list.
+ */
 static void read_automorphism(lua_State *L, const char *who, int a, const eq_group *n, int *out) {
   bool call = lua_isfunction(L, 3);
   if (!call) {

@@ -1,15 +1,17 @@
 /* symmetry.c -- the three moves by which a group acts exactly: permuting one dim, turning and
  * flipping a grid, mapping ids. Hidden ops: users reach them through actions.
  *
- *   permute_along  y[.., j, ..] = x[.., index[j], ..], inverse undoes it, so that the gradient is the
- *                  same gather the other way round and not a scatter
- *   grid           `turns` quarter turns counterclockwise, then a flip of dim2, in one copy
- *   map_ids        y = table[x] for ids, range checked */
+ *   permute_along  y[.., j, ..] = x[.., index[j], ..], inverse undoes it, so that the gradient is
+ * the same gather the other way round and not a scatter grid           `turns` quarter turns
+ * counterclockwise, then a flip of dim2, in one copy map_ids        y = table[x] for ids, range
+ * checked */
 #include "equi.h"
 #include <inttypes.h>
 #include <string.h>
 
-static int like_x(eq_call *c) { return eq_out(c, 0, c->in[0]->dtype, c->in[0]->ndim, c->in[0]->shape); }
+static int like_x(eq_call *c) {
+  return eq_out(c, 0, c->in[0]->dtype, c->in[0]->ndim, c->in[0]->shape);
+}
 
 static int give(eq_tensor **gx, eq_tensor *g) {
   gx[0] = g;
@@ -105,23 +107,37 @@ static int map_ids_run(eq_call *c) {
   int64_t *y = (int64_t *)(void *)c->out[0]->data;
   for (int64_t i = 0; i < x->numel; i++) {
     if (id[i] < EQ_BASE || id[i] >= table->numel + EQ_BASE)
-      return eq_fail("id %" PRId64 " at position %" PRId64 " is outside the vocabulary; ids are 1 to "
-                     "%" PRId64, id[i], i + 1, table->numel);
+      return eq_fail("id %" PRId64 " at position %" PRId64
+                     " is outside the vocabulary; ids are 1 to "
+                     "%" PRId64,
+                     id[i], i + 1, table->numel);
     y[i] = to[id[i] - EQ_BASE];
   }
   return EQ_OK;
 }
 
 const eq_op ops_symmetry[] = {
-    {.name = "permute_along", .sig = "x:tensor, index:index, inverse:index, dim:dim -> y",
+    {.name = "permute_along",
+     .sig = "x:tensor, index:index, inverse:index, dim:dim -> y",
      .doc = "x with the positions of a dim permuted.",
-     .shape = like_x, .run = permute_along_run, .back = permute_along_back,
-     .flags = EQ_HIDDEN | EQ_SAVE_IN1 | EQ_SAVE_IN2, .where = EQ_HERE},
-    {.name = "grid", .sig = "x:tensor, dim1:dim, dim2:dim, turns:int, flip:int -> y",
-     .doc = "Quarter turns counterclockwise from dim1 to dim2, then a flip of dim2.",
-     .shape = grid_shape, .run = grid_run, .back = grid_back, .flags = EQ_HIDDEN | EQ_ANY_STRIDE,
+     .shape = like_x,
+     .run = permute_along_run,
+     .back = permute_along_back,
+     .flags = EQ_HIDDEN | EQ_SAVE_IN1 | EQ_SAVE_IN2,
      .where = EQ_HERE},
-    {.name = "map_ids", .sig = "x:index, table:index -> y",
+    {.name = "grid",
+     .sig = "x:tensor, dim1:dim, dim2:dim, turns:int, flip:int -> y",
+     .doc = "Quarter turns counterclockwise from dim1 to dim2, then a flip of dim2.",
+     .shape = grid_shape,
+     .run = grid_run,
+     .back = grid_back,
+     .flags = EQ_HIDDEN | EQ_ANY_STRIDE,
+     .where = EQ_HERE},
+    {.name = "map_ids",
+     .sig = "x:index, table:index -> y",
      .doc = "table[x] for ids from 1.",
-     .shape = like_x, .run = map_ids_run, .flags = EQ_HIDDEN | EQ_NO_GRAD, .where = EQ_HERE},
+     .shape = like_x,
+     .run = map_ids_run,
+     .flags = EQ_HIDDEN | EQ_NO_GRAD,
+     .where = EQ_HERE},
     {0}};

@@ -1,33 +1,20 @@
-/* call.c -- one closure that serves every op: reads the arguments as the signature says, runs the
- * op, returns its results. Names, defaults, positions and messages all come from the signature.
+/* call.c -- one closure that serves every op: reads the arguments (args.c), runs the op, returns
+ * its results. Also what happens when a call fails or memory runs short, and the registration of
+ * ops.
  *
  * Order of things: read everything, push empty boxes for the results, compute, fill the boxes. The
  * only C-owned values are scalars made from numbers, released before anything may raise. */
-#include "lua_equi.h"
-#include <inttypes.h>
-#include <math.h>
+#include "args.h"
 #include <stdio.h>
-#include <string.h>
-
-enum { FEW = 32 };
-
-typedef struct reader {
-  lua_State *L;
-  const eq_op *op;
-  const eq_sig *sig;
-  eq_call c;
-  eq_tensor *few[FEW];
-  int room, top, next;  /* top: positional arguments; next: the one to read */
-  int options;          /* stack place of the options table, or 0 */
-  double number[4];     /* operands given as numbers: value, and which input */
-  int number_at[4], nnumber;
-} reader;
 
 /* ---- failures ---- */
 
 /* lua.c installs its Ctrl-C hook on the main thread; the error must come from this thread. Calling
  * any Lua function makes the waiting hook run, and the hook raises "interrupted!". */
-static int nop(lua_State *L) { (void)L; return 0; }
+static int nop(lua_State *L) {
+  (void)L;
+  return 0;
+}
 static void interrupt(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
   lua_State *M = lua_tothread(L, -1);
@@ -47,8 +34,10 @@ int eq_lua_raise(lua_State *L, const char *who) {
   char text[sizeof eq_error.text];
   snprintf(text, sizeof text, "%s", eq_error.text);
   luaL_where(L, 1);
-  if (who) lua_pushfstring(L, "%s: %s", who, text);
-  else lua_pushstring(L, text);
+  if (who)
+    lua_pushfstring(L, "%s: %s", who, text);
+  else
+    lua_pushstring(L, text);
   lua_concat(L, 2);
   return lua_error(L);
 }
@@ -67,9 +56,9 @@ bool eq_lua_retry(lua_State *L, int status) {
 #define CHURN_MIN ((size_t)8 << 20)
 static size_t churn_limit = CHURN_MIN;
 
-/* Tensors look 8 bytes small to Lua's collector, so we count bytes ourselves: a full collection when
- * live bytes pass max(soft limit, 1.5 x what was live after the last one). Not while the collector
- * is stopped (also true inside finalizers). */
+/* Tensors look 8 bytes small to Lua's collector, so we count bytes ourselves: a full collection
+ * when live bytes pass max(soft limit, 1.5 x what was live after the last one). Not while the
+ * collector is stopped (also true inside finalizers). */
 static void collect(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   eq_mem.collections++;
@@ -85,316 +74,7 @@ void eq_lua_pressure(lua_State *L) {
   if (lua_gc(L, LUA_GCISRUNNING)) collect(L);
 }
 
-static int fail(reader *r, const char *fmt, ...) {
-  char text[512];
-  va_list a;
-  va_start(a, fmt);
-  vsnprintf(text, sizeof text, fmt, a);
-  va_end(a);
-  return luaL_error(r->L, "%s: %s", r->op->name, text);
-}
-
-/* ---- options tables ---- */
-bool eq_lua_is_options(lua_State *L, int i) {
-  if (lua_type(L, i) != LUA_TTABLE) return false;
-  i = lua_absindex(L, i);
-  lua_pushnil(L);
-  if (!lua_next(L, i)) return false;
-  bool named = lua_type(L, -2) == LUA_TSTRING;
-  lua_pop(L, 2);
-  return named;
-}
-
-void eq_lua_check_keys(lua_State *L, int i, const char *who, const char *const *valid) {
-  i = lua_absindex(L, i);
-  lua_pushnil(L);
-  while (lua_next(L, i)) {
-    lua_pop(L, 1);
-    const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-    bool known = false;
-    for (int k = 0; key && valid[k]; k++) known |= !strcmp(valid[k], key);
-    if (known) continue;
-    luaL_Buffer b;
-    const char *shown = key ? key : luaL_tolstring(L, -1, NULL);
-    luaL_buffinit(L, &b);
-    for (int k = 0; valid[k]; k++) {
-      if (k) luaL_addstring(&b, ", ");
-      luaL_addstring(&b, valid[k]);
-    }
-    luaL_pushresult(&b);
-    luaL_error(L, "%s: no option \"%s\"; options are %s", who, shown, lua_tostring(L, -1));
-  }
-}
-
-static void check_option_names(reader *r) {
-  const char *valid[EQ_MAXPARAM + 1];
-  int n = 0;
-  for (int p = 0; p < r->sig->nparam; p++) valid[n++] = r->sig->param[p].name;
-  valid[n] = NULL;
-  eq_lua_check_keys(r->L, r->options, r->op->name, valid);
-}
-
-/* ---- one argument ---- */
-/* How a wrong value is shown in a message. */
-static const char *shown(lua_State *L, int i) {
-  eq_tensor *x = eq_lua_totensor(L, i);
-  if (x) return lua_pushfstring(L, "a tensor %s %s", eq_dtype_name(x->dtype), eq_shape_of(x));
-  if (lua_type(L, i) == LUA_TNUMBER) return lua_pushfstring(L, "%s", luaL_tolstring(L, i, NULL));
-  if (lua_type(L, i) == LUA_TSTRING) return lua_pushfstring(L, "\"%s\"", lua_tostring(L, i));
-  return luaL_typename(L, i);
-}
-
-static void add_input(reader *r, eq_tensor *x) {
-  if (r->c.nin == r->room) { /* a longer array in a userdata: freed by Lua whatever happens */
-    eq_tensor **more = lua_newuserdatauv(r->L, (size_t)r->room * 4 * sizeof *more, 0);
-    memcpy(more, r->c.in, (size_t)r->c.nin * sizeof *more);
-    lua_insert(r->L, 1); /* below the arguments: places are counted from the top of them */
-    r->c.in = more;
-    r->room *= 4;
-    r->top++;
-    r->next++;
-    if (r->options) r->options++;
-  }
-  r->c.in[r->c.nin++] = x;
-}
-
-static const char *wanted_dtypes(uint8_t accept) {
-  switch (accept) {
-  case EQ_ACC_FLOAT: return "f32 or f64";
-  case EQ_ACC_INDEX: return "i64";
-  case EQ_ACC_MASK: return "bool or u8";
-  case EQ_ACC_NUMBER: return "f32, f64, i64 or u8";
-  default: return "any";
-  }
-}
-
-static void read_tensor(reader *r, const eq_param *p, int i) {
-  eq_tensor *x = eq_lua_totensor(r->L, i);
-  if (!x) fail(r, "%s must be a tensor, got %s", p->name, shown(r->L, i));
-  if (!((p->accept >> x->dtype) & 1))
-    fail(r, "%s must have dtype %s, it is %s; convert it: %s:to \"%s\"", p->name,
-         wanted_dtypes(p->accept), eq_dtype_name(x->dtype), p->name,
-         p->accept == EQ_ACC_INDEX ? "i64" : p->accept == EQ_ACC_MASK ? "bool" : "f32");
-  add_input(r, x);
-}
-
-static void read_operand(reader *r, const eq_param *p, int i) {
-  if (lua_type(r->L, i) == LUA_TNUMBER) {
-    if (r->nnumber == 4) fail(r, "at least one operand must be a tensor");
-    r->number[r->nnumber] = lua_tonumber(r->L, i);
-    r->number_at[r->nnumber++] = r->c.nin;
-    add_input(r, NULL);
-  } else {
-    if (!eq_lua_totensor(r->L, i))
-      fail(r, "%s must be a tensor or a number, got %s", p->name, shown(r->L, i));
-    read_tensor(r, p, i);
-  }
-}
-
-static void read_tensors(reader *r, const eq_param *p, int i, int slot) {
-  if (lua_type(r->L, i) != LUA_TTABLE)
-    fail(r, "%s must be a list of tensors, got %s", p->name, shown(r->L, i));
-  int n = (int)lua_rawlen(r->L, i);
-  for (int k = 1; k <= n; k++) {
-    lua_rawgeti(r->L, i, k);
-    eq_tensor *x = eq_lua_totensor(r->L, -1);
-    if (!x) fail(r, "%s[%d] must be a tensor, got %s", p->name, k, shown(r->L, -1));
-    if (!((p->accept >> x->dtype) & 1))
-      fail(r, "%s[%d] must have dtype %s, it is %s", p->name, k, wanted_dtypes(p->accept),
-           eq_dtype_name(x->dtype));
-    lua_pop(r->L, 1); /* the list keeps it */
-    int before = r->top;
-    add_input(r, x);
-    i += r->top - before;
-  }
-  r->c.count[slot] = n;
-}
-
-int64_t eq_lua_checkint(lua_State *L, int i, const char *who, const char *name) {
-  int ok;
-  lua_Integer v = lua_tointegerx(L, i, &ok);
-  if (!ok || lua_type(L, i) != LUA_TNUMBER)
-    luaL_error(L, "%s: %s must be a whole number, got %s", who, name, shown(L, i));
-  return v;
-}
-
-/* 1-based or negative dim of the first tensor -> 0-based. */
-static int64_t to_dim(reader *r, const eq_param *p, int64_t v) {
-  int n = 1;
-  for (int i = 0; i < r->c.nin; i++)
-    if (r->c.in[i]) {
-      n = r->c.in[i]->ndim;
-      break;
-    }
-  if (p->insert) n++;
-  if (n == 0 && (v == 1 || v == -1)) return 0; /* a single number counts as one dim of size 1 */
-  if (v >= 1 && v <= n) return v - 1;
-  if (v <= -1 && v >= -n) return v + n;
-  if (n == 0) fail(r, "%s is %" PRId64 ", but x is a single number without dimensions", p->name, v);
-  return fail(r, "%s must be a whole number from 1 to %d (or -%d to -1), got %" PRId64, p->name, n, n,
-              v);
-}
-
-static void begin_list(reader *r, const eq_param *p) {
-  r->c.arg[p->slot].i = r->c.nlist;
-  if (r->c.nlist + 1 > EQ_MAXLIST) fail(r, "%s: lists are too long", p->name);
-  r->c.list[r->c.nlist++] = 0;
-}
-
-static void add_to_list(reader *r, const eq_param *p, int64_t v) {
-  if (r->c.nlist == EQ_MAXLIST) fail(r, "%s has too many entries", p->name);
-  r->c.list[r->c.arg[p->slot].i]++;
-  r->c.list[r->c.nlist++] = p->kind == EQ_P_DIMS ? to_dim(r, p, v) : v;
-}
-
-/* A list is a table, or the run of numbers from place i on. Returns the places used. */
-static int read_list(reader *r, const eq_param *p, int i, int last) {
-  lua_State *L = r->L;
-  begin_list(r, p);
-  if (lua_type(L, i) == LUA_TTABLE) {
-    int n = (int)lua_rawlen(L, i);
-    for (int k = 1; k <= n; k++) {
-      lua_rawgeti(L, i, k);
-      add_to_list(r, p, eq_lua_checkint(L, -1, r->op->name, p->name));
-      lua_pop(L, 1);
-    }
-    return 1;
-  }
-  if (lua_type(L, i) != LUA_TNUMBER)
-    fail(r, "%s must be a whole number or a list of them, got %s", p->name, shown(L, i));
-  int k = i;
-  for (; k <= last && lua_type(L, k) == LUA_TNUMBER; k++)
-    add_to_list(r, p, eq_lua_checkint(L, k, r->op->name, p->name));
-  return k - i;
-}
-
-static int read_choice(reader *r, const eq_param *p, int i) {
-  char all[256] = "";
-  const char *s = lua_type(r->L, i) == LUA_TSTRING ? lua_tostring(r->L, i) : NULL;
-  for (int k = 0; k < p->nchoices; k++) {
-    if (s && !strcmp(s, p->choices[k])) return k;
-    size_t n = strlen(all);
-    snprintf(all + n, sizeof all - n, "%s\"%s\"", k ? ", " : "", p->choices[k]);
-  }
-  return fail(r, "%s must be one of %s, got %s", p->name, all, shown(r->L, i));
-}
-
-eq_dtype eq_lua_checkdtype(lua_State *L, int i, const char *who) {
-  const char *s = lua_type(L, i) == LUA_TSTRING ? lua_tostring(L, i) : NULL;
-  for (int t = 0; s && t < EQ_NDTYPE; t++)
-    if (!strcmp(s, eq_dtype_name((eq_dtype)t))) return (eq_dtype)t;
-  luaL_error(L, "%s: dtype must be one of \"f32\", \"f64\", \"i64\", \"u8\", \"bool\", got %s", who,
-             shown(L, i));
-  return EQ_F32;
-}
-
-/* Reads the value at place i into p. Returns how many places it used. */
-static int read_value(reader *r, const eq_param *p, int i, int last, int *lists) {
-  lua_State *L = r->L;
-  eq_call *c = &r->c;
-  switch (p->kind) {
-  case EQ_P_TENSOR: read_tensor(r, p, i); return 1;
-  case EQ_P_OPERAND: read_operand(r, p, i); return 1;
-  case EQ_P_TENSORS: read_tensors(r, p, i, (*lists)++); return 1;
-  default: break;
-  }
-  c->given |= 1u << p->slot;
-  switch (p->kind) {
-  case EQ_P_INT: c->arg[p->slot].i = eq_lua_checkint(L, i, r->op->name, p->name); break;
-  case EQ_P_DIM:
-    c->arg[p->slot].i = to_dim(r, p, eq_lua_checkint(L, i, r->op->name, p->name));
-    break;
-  case EQ_P_NUM:
-    if (lua_type(L, i) != LUA_TNUMBER) fail(r, "%s must be a number, got %s", p->name, shown(L, i));
-    c->arg[p->slot].f = lua_tonumber(L, i);
-    break;
-  case EQ_P_BOOL:
-    if (lua_type(L, i) != LUA_TBOOLEAN)
-      fail(r, "%s must be true or false, got %s", p->name, shown(L, i));
-    c->arg[p->slot].i = lua_toboolean(L, i);
-    break;
-  case EQ_P_DTYPE: c->arg[p->slot].i = eq_lua_checkdtype(L, i, r->op->name); break;
-  case EQ_P_STR:
-    if (lua_type(L, i) != LUA_TSTRING) fail(r, "%s must be a string, got %s", p->name, shown(L, i));
-    c->arg[p->slot].s = lua_tostring(L, i);
-    break;
-  case EQ_P_CHOICE: c->arg[p->slot].i = read_choice(r, p, i); break;
-  default: return read_list(r, p, i, last);
-  }
-  return 1;
-}
-
-static void use_default(reader *r, const eq_param *p, int *lists) {
-  eq_call *c = &r->c;
-  if (p->kind <= EQ_P_OPERAND) {
-    if (!p->optional) fail(r, "%s is missing; call it as %s(%s)", p->name, r->op->name, r->op->sig);
-    if (p->kind == EQ_P_TENSORS) c->count[(*lists)++] = 0;
-    else add_input(r, NULL);
-    return;
-  }
-  if (!p->optional) fail(r, "%s is missing; call it as %s(%s)", p->name, r->op->name, r->op->sig);
-  if (!p->has_default) return;
-  c->given |= 1u << p->slot;
-  if (p->kind == EQ_P_NUM) c->arg[p->slot].f = p->def;
-  else if (p->kind == EQ_P_DIM) c->arg[p->slot].i = to_dim(r, p, (int64_t)(p->def >= 0 ? p->def + 1 : p->def));
-  else c->arg[p->slot].i = (int64_t)p->def;
-}
-
-static void check_not_twice(reader *r, const eq_param *p) {
-  if (!r->options) return;
-  if (lua_getfield(r->L, r->options, p->name) != LUA_TNIL)
-    fail(r, "%s is given twice, by place and by name", p->name);
-  lua_pop(r->L, 1);
-}
-
-static void read_params(reader *r) {
-  lua_State *L = r->L;
-  int lists = 0;
-  for (int k = 0; k < r->sig->nparam; k++) {
-    const eq_param *p = &r->sig->param[k];
-    bool named = false;
-    if (r->options && (r->next > r->top || r->next == r->options)) {
-      /* stack: arguments ..., options, values read from it (kept: they own the tensors) */
-      lua_getfield(L, r->options, p->name);
-      named = !lua_isnil(L, -1);
-      if (!named) lua_pop(L, 1);
-    }
-    int last = r->options ? r->options - 1 : r->top;
-    if (named) {
-      luaL_checkstack(L, 8, r->op->name);
-      int place = lua_gettop(L);
-      read_value(r, p, place, place, &lists);
-    } else if (r->next <= last && !lua_isnil(L, r->next)) {
-      check_not_twice(r, p);
-      int used = read_value(r, p, r->next, last, &lists);
-      r->next += used;
-    } else {
-      if (r->next <= last) r->next++; /* an explicit nil */
-      use_default(r, p, &lists);
-    }
-  }
-  int last = r->options ? r->options - 1 : r->top;
-  if (r->next <= last)
-    fail(r, "too many arguments: %s is left over; call it as %s(%s)", shown(L, r->next), r->op->name,
-         r->op->sig);
-}
-
 /* ---- operands that are numbers take the dtype of the tensors ---- */
-static void check_numbers(reader *r) {
-  const eq_tensor *t = NULL;
-  for (int i = 0; i < r->c.nin && !t; i++) t = r->c.in[i];
-  if (r->nnumber && !t) fail(r, "at least one operand must be a tensor");
-  for (int k = 0; k < r->nnumber; k++) {
-    double v = r->number[k];
-    if (t->dtype == EQ_BOOL && v != 0 && v != 1)
-      fail(r, "the number %s and a bool tensor do not mix; convert it: x:to \"f32\"",
-           lua_pushfstring(r->L, "%f", v));
-    if ((t->dtype == EQ_I64 || t->dtype == EQ_U8) && (v != floor(v) || (t->dtype == EQ_U8 && (v < 0 || v > 255))))
-      fail(r, "the number %s does not fit an %s tensor; convert it: x:to \"f32\"",
-           lua_pushfstring(r->L, "%f", v), eq_dtype_name(t->dtype));
-  }
-}
-
 static int make_scalars(reader *r) {
   eq_dtype t = EQ_F32;
   for (int i = r->c.nin - 1; i >= 0; i--)
@@ -421,31 +101,11 @@ static int run(reader *r, bool inplace) {
   return bad;
 }
 
-static void start(reader *r, lua_State *L) {
-  r->L = L;
-  r->op = lua_touserdata(L, lua_upvalueindex(1));
-  r->sig = lua_touserdata(L, lua_upvalueindex(2));
-  r->c.op = r->op;
-  r->c.in = r->few;
-  r->c.nin = r->c.nout = r->c.nlist = 0;
-  r->c.given = 0;
-  r->room = FEW;
-  r->top = lua_gettop(L);
-  r->next = 1;
-  r->options = 0;
-  r->nnumber = 0;
-  if (r->top && eq_lua_is_options(L, r->top)) {
-    r->options = r->top;
-    check_option_names(r);
-  }
-}
-
+/* ---- the call ---- */
 static int call(lua_State *L, bool inplace) {
   reader r;
   eq_lua_pressure(L);
-  start(&r, L);
-  read_params(&r);
-  check_numbers(&r);
+  eq_lua_read(&r, L);
   int n = inplace ? 1 : r.sig->nvisible;
   luaL_checkstack(L, n + 4, r.op->name);
   eq_tensor **box[EQ_MAXOUT];
@@ -454,8 +114,10 @@ static int call(lua_State *L, bool inplace) {
   if (bad && eq_lua_retry(L, bad)) bad = run(&r, inplace);
   if (bad) return eq_lua_raise(L, inplace ? lua_pushfstring(L, "%s_", r.op->name) : r.op->name);
   for (int k = 0; k < r.c.nout; k++) {
-    if (k < n) *box[k] = r.c.out[k];
-    else eq_release(r.c.out[k]);
+    if (k < n)
+      *box[k] = r.c.out[k];
+    else
+      eq_release(r.c.out[k]);
   }
   return n;
 }
@@ -479,8 +141,10 @@ static void add_op(lua_State *L, const eq_op *op, int module, int methods) {
     lua_pushvalue(L, -1);
     lua_setfield(L, methods, op->name);
   }
-  if (op->flags & EQ_METHOD_ONLY) lua_pop(L, 1);
-  else lua_setfield(L, module, op->name);
+  if (op->flags & EQ_METHOD_ONLY)
+    lua_pop(L, 1);
+  else
+    lua_setfield(L, module, op->name);
   if (op->flags & EQ_INPLACE) {
     lua_pushfstring(L, "%s_", op->name);
     push_closure(L, op, call_inplace);
@@ -491,17 +155,26 @@ static void add_op(lua_State *L, const eq_op *op, int module, int methods) {
 /* One row for help and the reference: {name=, sig=, doc=, example=, where=, hidden=, ...}. */
 static void push_row(lua_State *L, const eq_op *op) {
   lua_createtable(L, 0, 10);
-  const struct { const char *k, *v; } text[] = {{"name", op->name}, {"sig", op->sig}, {"doc", op->doc},
-                                                {"example", op->example}, {"where", op->where}};
+  const struct {
+    const char *k, *v;
+  } text[] = {{"name", op->name},
+              {"sig", op->sig},
+              {"doc", op->doc},
+              {"example", op->example},
+              {"where", op->where}};
   for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
     lua_pushstring(L, text[i].v);
     lua_setfield(L, -2, text[i].k);
   }
-  const struct { const char *k; bool v; } flag[] = {
-      {"hidden", op->flags & EQ_HIDDEN}, {"inplace", op->flags & EQ_INPLACE},
-      {"differentiable", !(op->flags & EQ_NO_GRAD) && (op->back || op->compose)},
-      {"composed", op->compose != NULL}, {"function_only", op->flags & EQ_FUNCTION},
-      {"method_only", op->flags & EQ_METHOD_ONLY}};
+  const struct {
+    const char *k;
+    bool v;
+  } flag[] = {{"hidden", op->flags & EQ_HIDDEN},
+              {"inplace", op->flags & EQ_INPLACE},
+              {"differentiable", !(op->flags & EQ_NO_GRAD) && (op->back || op->compose)},
+              {"composed", op->compose != NULL},
+              {"function_only", op->flags & EQ_FUNCTION},
+              {"method_only", op->flags & EQ_METHOD_ONLY}};
   for (size_t i = 0; i < sizeof flag / sizeof *flag; i++) {
     lua_pushboolean(L, flag[i].v);
     lua_setfield(L, -2, flag[i].k);

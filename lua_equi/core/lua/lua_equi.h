@@ -30,7 +30,7 @@ int eq_lua_raise(lua_State *L, const char *who);
 bool eq_lua_retry(lua_State *L, int status);
 void eq_lua_pressure(lua_State *L); /* collect when live bytes passed the limit */
 
-/* ---- reading arguments ---- */
+/* ---- reading arguments (args.c) ---- */
 eq_dtype eq_lua_checkdtype(lua_State *L, int i, const char *who);
 /* A list of sizes at stack place i: a table, or the numbers from i on. Returns how many. */
 int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, const char *name);

@@ -11,7 +11,8 @@ equi.core = core
 equi._VERSION = "lua_equi scm"
 
 local submodules = {
-  nn = true, optim = true, train = true, data = true, check = true, checkpoint = true, combine = true, safetensors = true,
+  nn = true, optim = true, train = true, data = true, check = true, checkpoint = true,
+  combine = true, safetensors = true,
   options = true, log = true, plot = true, json = true, models = true,
 }
 

@@ -46,7 +46,7 @@ static int fill(eq_mapping *m, int fd) {
   struct stat st;
   if (fstat(fd, &st)) return eq_fail("%s", strerror(errno));
   if (S_ISDIR(st.st_mode)) return eq_fail("it is a folder");
-  if (!S_ISREG(st.st_mode)) return eq_fail("it is no regular file");
+  if (!S_ISREG(st.st_mode)) return eq_fail("it is not a regular file");
   m->bytes = (size_t)st.st_size;
 #if HAVE_MMAP
   if (m->bytes) {
@@ -256,7 +256,7 @@ int eq_draft_open(eq_draft *o, const char *path) {
   *o = (eq_draft){0};
   /* a rename over a device or a pipe would replace it: with root's rights even /dev/null */
   bool there = stat(path, &st) == 0;
-  if (there && !S_ISREG(st.st_mode)) return eq_fail("cannot write %s: it is no regular file", path);
+  if (there && !S_ISREG(st.st_mode)) return eq_fail("cannot write %s: it is not a regular file", path);
   o->path = there ? realpath(path, NULL) : strdup(path);
   size_t size = o->path ? strlen(o->path) + 48 : 0;
   o->beside = o->path ? malloc(size) : NULL;

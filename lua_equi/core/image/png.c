@@ -16,15 +16,14 @@
 #include <fcntl.h>
 #include <png.h>
 #include <setjmp.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "equi.h"
+#include "file.h"
 #include "image.h"
 
 enum {
@@ -109,44 +108,15 @@ static int encode_into(struct job *job, const uint8_t *pixels) {
   if (job->png) job->info = png_create_info_struct(job->png);
   if (job->info) bad = encode(job, pixels);
   if (job->png) png_destroy_write_struct(&job->png, &job->info);
-  if (!bad && (fflush(job->file) || fsync(fileno(job->file)))) {
-    job->system_error = errno;
-    bad = -1;
-  }
   return bad;
 }
 
-/*
- * Opens a new file beside path and leaves its name (to be freed) in *name. mkstemp is not used: its
- * files are readable by their owner only, and the umask is the user's say in that.
- */
-static FILE *open_beside(const char *path, char **name) {
-  static atomic_uint serial;
-  const size_t size = strlen(path) + 48;
-  *name = malloc(size);
-  if (!*name) return NULL;
-  for (int attempt = 0; attempt < 100; attempt++) {
-    const unsigned n = atomic_fetch_add(&serial, 1);
-    snprintf(*name, size, "%s.%ld.%u.tmp", path, (long)getpid(), n);
-    const int fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd >= 0) {
-      FILE *file = fdopen(fd, "wb");
-      if (file) return file;
-      const int why = errno;
-      close(fd);
-      unlink(*name);
-      errno = why;
-      return NULL;
-    }
-    if (errno != EEXIST) return NULL;
-  }
-  return NULL;
-}
-
-/* A rename over a device or a pipe would replace it: with root's rights even /dev/null. */
-static int is_replaceable(const char *path) {
-  struct stat st;
-  return stat(path, &st) != 0 || S_ISREG(st.st_mode);
+/* Puts the function's name before the sentence of file.c. */
+static int named(int bad) {
+  char why[sizeof eq_error.text];
+  if (!bad) return 0;
+  snprintf(why, sizeof why, "%s", eq_error.text);
+  return eq_fail("png.write: %s", why);
 }
 
 /*
@@ -161,30 +131,15 @@ int eq_png_write(const char *path, const uint8_t *pixels, int64_t height, int64_
   if (height < 1 || width < 1 || height > MAX_SIDE || width > MAX_SIDE)
     return eq_fail("png.write: a picture of %lld x %lld pixels; both sides must be 1 to %d",
                    (long long)height, (long long)width, (int)MAX_SIDE);
-  if (!is_replaceable(path))
-    return eq_fail("png.write: %s is not a regular file; give the name of a file", path);
 
   struct job job = {.height = height, .width = width, .channels = channels};
-  char *name = NULL;
-  job.file = open_beside(path, &name);
-  if (!job.file) {
-    const int why = errno;
-    free(name);
-    return eq_fail("png.write: cannot create %s: %s", path, strerror(why));
-  }
-  int bad = encode_into(&job, pixels);
-  if (fclose(job.file) && !bad) {
-    job.system_error = errno;
-    bad = -1;
-  }
-  if (!bad && rename(name, path)) {
-    job.system_error = errno;
-    bad = -1;
-  }
-  if (bad) unlink(name);
-  free(name);
-  if (bad) return eq_fail("png.write: cannot write %s: %s", path, reason(&job));
-  return 0;
+  eq_draft draft;
+  int bad = eq_draft_open(&draft, path);
+  if (bad) return named(bad);
+  job.file = draft.file;
+  if (!encode_into(&job, pixels)) return named(eq_draft_commit(&draft));
+  eq_draft_discard(&draft);
+  return eq_fail("png.write: cannot write %s: %s", path, reason(&job));
 }
 
 /* ---- reading ---- */

@@ -1,0 +1,507 @@
+#!/usr/bin/env lua5.4
+--- Equi-tuning on SCAN: pretrain a sequence model, make it equivariant, fine-tune it, compare.
+--
+-- The protocol is that of Basu et al. (AAAI 2023) and Gordon et al. (ICLR 2020): see doc/scan.md. One
+-- run is one cell, split and seed; several are done one after the other, and every finished run leaves
+-- result.json, from which the table is made (also later, with --report).
+local here = arg[0]:match "^(.*)scripts/scan%.lua$" or "./"
+package.path = here .. "?.lua;" .. here .. "?/init.lua;" .. package.path
+package.cpath = here .. "?.so;" .. package.cpath
+
+local equi = require "lua_equi"
+local json = require "lua_equi.json"
+local log = require "lua_equi.log"
+local options = require "lua_equi.options"
+local random = require "lua_equi.data.random"
+local scan = require "lua_equi.data.scan"
+local sequences = require "lua_equi.data.sequences"
+local train = require "lua_equi.train"
+
+-- The groups of the papers; `auto` is the one Basu et al. use for the split.
+local groups = {
+  verbs2 = scan.symmetries.jump_run,
+  direction = scan.symmetries.left_right,
+  cycle4 = scan.symmetries.verb_cycle,
+  product = scan.symmetries.verb_cycle_left_right,
+  full = scan.symmetries.full,
+}
+local by_split = {add_jump = "verbs2", around_right = "direction", add_turn_left = "direction",
+                  simple = "verbs2", length = "verbs2"}
+
+local declared = options.declare {
+  name = "scan.lua",
+  doc = "Pretrains a recurrent model on SCAN, equi-tunes it, and compares on the split's test set.",
+  "What to run",
+  {"cells", {"lstm"}, doc = "recurrent cells: rnn, gru, lstm"},
+  {"splits", {"add_jump"}, doc = "splits: simple, add_jump, around_right, length, add_turn_left"},
+  {"seeds", {0}, doc = "one run each"},
+  {"baseline", false, doc = "the G-equivariant network of Gordon et al. instead of equi-tuning"},
+  {"data", type = "string", doc = "folder of the official SCAN files; default: the grammar's own"},
+  "Model",
+  {"hidden", 64, min = 1, doc = "units per direction"},
+  {"embedding", 64, min = 1, doc = "size of the command embedding"},
+  {"dropout", 0.1, min = 0, below = 1, doc = "dropout of the answer embedding"},
+  "Pretraining",
+  {"iterations", 200000, min = 0, doc = "training steps"},
+  {"batch", 1, min = 1, doc = "pairs a step; above 1 losses are averaged and one coin is thrown per step"},
+  {"lr", 1e-4, above = 0, doc = "learning rate of Adam"},
+  {"teacher", 0.5, min = 0, max = 1, doc = "probability of feeding the target"},
+  {"clip", 5, above = 0, doc = "largest gradient norm, of encoder and decoder each"},
+  {"holdout", 0.2, above = 0, below = 1, doc = "part of the training pairs kept for validation"},
+  {"every", 20000, min = 1, doc = "steps between validations"},
+  "Equi-tuning",
+  {"group", "auto", choices = {"auto", "verbs2", "direction", "cycle4", "product", "full"},
+   doc = "symmetry; auto: verbs2, or direction for the splits about turning"},
+  {"combine", "mean", choices = {"mean", "best", "weighted"},
+   doc = "how branches become one: equitune, equizero, lambda-equitune"},
+  {"tune_iterations", 10000, min = 0, doc = "fine-tuning steps"},
+  {"tune_lr", 0, min = 0, doc = "learning rate; 0: 2e-5, or 5e-5 for around_right"},
+  {"tune_every", 1000, min = 1, doc = "steps between validations"},
+  {"weight_decay", 1e-4, min = 0, doc = "of Adam while fine-tuning"},
+  {"decode", "independent", choices = {"independent", "synchronised"},
+   doc = "decoding by which the best model is chosen; both are reported"},
+  "Running",
+  {"out", "out/scan", saved = false, doc = "folder for results"},
+  {"resume", false, saved = false, doc = "go on from the last checkpoint of each run"},
+  {"report", false, saved = false, doc = "only print the table of the results in --out"},
+  {"threads", 1, min = 1, saved = false, doc = "threads; results do not depend on it"},
+  {"demo", false, doc = "the main experiment in minutes: batch 32, fewer steps"},
+  {"tiny", false, doc = "a run of seconds, to see that everything works"},
+}
+
+-- ---- data ----
+
+local official = {
+  simple = {"simple_split/tasks_%s_simple.txt"},
+  add_jump = {"add_prim_split/tasks_%s_addprim_jump.txt"},
+  around_right = {"template_split/tasks_%s_template_around_right.txt"},
+  length = {"length_split/tasks_%s_length.txt"},
+  add_turn_left = {"add_prim_split/tasks_%s_addprim_turn_left.txt"},
+}
+
+local function fail(...)
+  io.stderr:write("scan.lua: ", (...):format(select(2, ...)), "\n")
+  os.exit(2)
+end
+
+local function read_official(folder, split, part)
+  local path = folder .. "/" .. official[split][1]:format(part)
+  local list, message = scan.read(path)
+  if not list then
+    local packed, second = scan.read(path .. ".gz")
+    list, message = packed, packed and message or second
+  end
+  return list or fail("%s", message)
+end
+
+local function load_pairs(opt, split)
+  if opt.data then return read_official(opt.data, split, "train"), read_official(opt.data, split, "test") end
+  return scan.split(split)
+end
+
+-- Word pairs -> {input ids, output ids}.
+local function encode(list, words_in, words_out)
+  local out = {}
+  for i, pair in ipairs(list) do
+    out[i] = {words_in:encode(pair.input), words_out:encode(pair.output)}
+  end
+  return out
+end
+
+local function tensors(list)
+  local out = {}
+  for i, pair in ipairs(list) do
+    out[i] = {equi.tensor({pair[1]}, {dtype = "i64"}), equi.tensor({pair[2]}, {dtype = "i64"})}
+  end
+  return out
+end
+
+local function load_data(opt, split, seed)
+  local words_in, words_out = scan.vocabularies()
+  local all, test = load_pairs(opt, split)
+  local training, validation = scan.holdout(all, {fraction = opt.holdout, seed = seed})
+  if opt.tiny then
+    training, validation, test = table.move(training, 1, 50, 1, {}), table.move(validation, 1, 20, 1, {}),
+      table.move(test, 1, 20, 1, {})
+  end
+  return {
+    words_in = words_in, words_out = words_out,
+    train = encode(training, words_in, words_out),
+    validation = sequences.batches(encode(validation, words_in, words_out), {size = 512}),
+    test = sequences.batches(encode(test, words_in, words_out), {size = 512}),
+  }
+end
+
+-- ---- the group ----
+
+-- The symmetry as actions on command ids, answer ids and answer log-probabilities.
+local function actions(opt, split, data)
+  local symmetry = groups[opt.group == "auto" and by_split[split] or opt.group]
+  local perms_in, perms_out, joint = {}, {}, {}
+  for i, g in ipairs(symmetry.generators) do
+    perms_in[i], perms_out[i] = data.words_in:permutation(g.input), data.words_out:permutation(g.output)
+    joint[i] = table.move(perms_in[i], 1, #perms_in[i], 1, {})
+    for _, id in ipairs(perms_out[i]) do joint[i][#joint[i] + 1] = #data.words_in + id end
+  end
+  local G = equi.group.from_permutations(joint)
+  return {
+    group = G,
+    input = equi.action.vocabulary(G, {generators = perms_in, what = "ids"}),
+    target = equi.action.vocabulary(G, {generators = perms_out, what = "ids"}),
+    logits = equi.action.vocabulary(G, {generators = perms_out, what = "logits"}),
+    perms_in = perms_in, perms_out = perms_out,
+  }
+end
+
+-- Mean log-probability of the favoured tokens: the score of equizero for sequences.
+local function confidence(logp) return (logp:max(-1)):mean(-1) end
+
+local function combination(opt, data)
+  if opt.combine == "best" then return equi.combine.best(confidence) end
+  if opt.combine == "mean" then return equi.combine.mean end
+  local net = equi.nn.sequential(equi.nn.embedding(#data.words_in, 100), equi.nn.linear(100, 1))
+  return equi.combine.weighted(function(x) return net(x):mean(2) end)
+end
+
+local function equituned(opt, model, act, data)
+  return equi.equitune(model, {
+    input = {act.input, act.target, false}, output = act.logits, combine = combination(opt, data),
+    start = {act.input, false}, token = act.target,
+  })
+end
+
+-- ---- decoding ----
+
+-- Whole answers [B, steps] of every definition.
+local decoders = {}
+
+function decoders.plain(model, x, lengths, steps)
+  local _, tokens = model(x, nil, lengths, {steps = steps, stop = true})
+  return tokens
+end
+
+-- As the authors: every branch decodes for itself, then log-probabilities are combined.
+function decoders.independent(model, x, lengths, steps)
+  return model(x, nil, lengths, {steps = steps, stop = true}):argmax(-1)
+end
+
+-- All branches share the token chosen from the combined log-probabilities.
+function decoders.synchronised(model, x, lengths, steps)
+  local state = model:start(x, lengths)
+  local token, out = equi.full({x:size(1)}, 1, {dtype = "i64"}), {}
+  local ended = equi.zeros(x:size(1), {dtype = "bool"})
+  for t = 1, steps do
+    local logp
+    logp, state = model:step(state, token)
+    token = logp:argmax(-1)
+    out[t] = token
+    ended = ended:logical_or(token:eq(2))
+    if ended:all():item() then break end
+  end
+  return equi.stack(out, 2)
+end
+
+-- Exact matches of whole answers, EOS included, in percent.
+local function accuracy(model, decoder, batches, limit)
+  return equi.no_grad(function()
+    local right, n = 0, 0
+    for _, b in ipairs(batches) do
+      local tokens = decoders[decoder](model, b.x, b.lengths, limit)
+      right = right + sequences.exact(tokens, b.y)
+      n = n + b.x:size(1)
+    end
+    return 100 * right / n
+  end)
+end
+
+-- ---- training ----
+
+local function optimizers(model, lr, decay)
+  return {
+    encoder = equi.optim.adam(model.encoder, {lr = lr, weight_decay = decay}),
+    decoder = equi.optim.adam(model.decoder, {lr = lr, weight_decay = decay}),
+  }
+end
+
+local function descend(model, opts, loss, clip)
+  opts.encoder:zero_grad()
+  opts.decoder:zero_grad()
+  loss:backward()
+  for _, part in ipairs {"encoder", "decoder"} do
+    equi.optim.clip_norm(opts[part].groups[1].params, clip)
+    opts[part]:step()
+  end
+end
+
+-- Draws the pairs of a step: single ones as they are, several padded into one batch.
+local function drawer(opt, data, rng)
+  if opt.batch == 1 then
+    local list = tensors(data.train)
+    return function()
+      local pair = list[rng:integer(#list)]
+      return pair[1], pair[2], nil
+    end
+  end
+  return function()
+    local chosen = {}
+    for i = 1, opt.batch do chosen[i] = data.train[rng:integer(#data.train)] end
+    local b = sequences.batch(chosen)
+    return b.x, b.y, b.lengths
+  end
+end
+
+-- One step of plain or equituned training. The loss of a pair is summed over its steps, up to the one
+-- at which the model itself says EOS; with teacher forcing the targets are fed (permuted with each
+-- branch), else every branch feeds itself.
+local function stepper(opt, model, base, opts, draw, rng)
+  return function()
+    local x, y, lengths = draw()
+    local teacher = rng:uniform() < opt.teacher
+    local logp, tokens = model(x, y, lengths, {teacher = teacher, steps = y:size(2),
+                                               stop = model ~= base and not teacher})
+    local loss = equi.sequence_nll(logp, y, tokens or logp:detach():argmax(-1))
+    if opt.batch > 1 then loss = loss / opt.batch end
+    descend(base, opts, loss, opt.clip)
+    return loss:item() / (y:size(2))
+  end
+end
+
+local function run_stage(opt, stage, fields)
+  local rng = random.new(opt.seed * 7919 + (stage == "tune" and 1 or 0))
+  local opts = optimizers(fields.base, fields.lr, fields.decay)
+  local step = stepper(opt, fields.model, fields.base, opts, drawer(opt, fields.data, rng), rng)
+  return train.run {
+    steps = fields.steps, every = fields.every, best = "validation",
+    step = step,
+    before_evaluate = function() equi.nn.eval(fields.base) end,
+    evaluate = function()
+      equi.nn.eval(fields.base)
+      local value = accuracy(fields.model, fields.decoder, fields.data.validation, 50)
+      equi.nn.train(fields.base)
+      return {validation = value}
+    end,
+    state = {model = fields.base, optimizer = opts, sampler = rng, options = opt.saved},
+    checkpoint = fields.dir .. "/" .. stage, resume = opt.resume, log = fields.dir .. "/" .. stage,
+    progress = fields.label,
+  }
+end
+
+-- ---- one run ----
+
+local function measure(result, name, model, decoder, data, started)
+  local m = {name = name, validation = accuracy(model, decoder, data.validation, 50),
+             test = accuracy(model, decoder, data.test, 50), seconds = os.time() - started}
+  result.rows[#result.rows + 1] = m
+  return m
+end
+
+-- Largest relative difference of f(g x) and g f(x) over the group, on the first test batch, in f32.
+local function equivariance(model, act, data)
+  local b = data.test[1]
+  local n = math.min(64, b.x:size(1))
+  local x, lengths = b.x[{{1, n}}], b.lengths[{{1, n}}]
+  local report = equi.check.equivariance(function(input)
+    return (model(input, nil, lengths, {steps = 10}))
+  end, {x}, {input = act.input, output = act.logits})
+  return report.worst
+end
+
+local function save_json(path, value)
+  local f = io.open(path .. ".new", "w") or fail("cannot write %s", path)
+  if not (f:write(json.encode(value, {sort = true, indent = 2}), "\n") and f:close()) then
+    fail("cannot write %s: is the disk full?", path)
+  end
+  os.rename(path .. ".new", path)
+end
+
+local function plot_curves(dir, stages)
+  local plot = require "lua_equi.plot"
+  local figure = plot.new {title = "SCAN: validation while training", xlabel = "step",
+                           ylabel = "exact match, %", ylim = {0, 100}}
+  local drawn = false
+  for _, s in ipairs(stages) do
+    if #s.steps > 0 then
+      figure:line(s.steps, s.validation, {label = s.label})
+      drawn = true
+    end
+  end
+  if drawn then assert(figure:save(dir .. "/curves.png")) end
+end
+
+local function curve(label, history, offset)
+  local c = {label = label, steps = {}, validation = {}}
+  for i, h in ipairs(history or {}) do
+    c.steps[i], c.validation[i] = offset + h.step, h.validation
+  end
+  return c
+end
+
+local function build(opt, data, act)
+  local sizes = {input_words = #data.words_in, output_words = #data.words_out, cell = opt.cell,
+                 hidden = opt.hidden, embedding = opt.embedding, dropout = opt.dropout}
+  if not opt.baseline then return equi.models.seq2seq(sizes) end
+  sizes.group, sizes.input, sizes.output = act.group, act.input, act.target
+  return equi.models.g_seq2seq(sizes)
+end
+
+local function tune(opt, result, data, act, model, dir)
+  local tuned = equituned(opt, model, act, data)
+  equi.nn.eval(tuned)
+  local function report(name, started)
+    local row = measure(result, name, tuned, "independent", data, started)
+    local other = measure({rows = {}}, name, tuned, "synchronised", data, started)
+    row.test_synchronised, row.validation_synchronised = other.test, other.validation
+    row.equivariance = equivariance(tuned, act, data)
+  end
+  report("equi-tuned", os.time())
+  if opt.tune_iterations == 0 then return nil end
+  local started = os.time()
+  local rate = opt.tune_lr > 0 and opt.tune_lr or opt.split == "around_right" and 5e-5 or 2e-5
+  local history = run_stage(opt, "tune", {
+    model = tuned, base = model, data = data, dir = dir, lr = rate, decay = opt.weight_decay,
+    steps = opt.tune_iterations, every = opt.tune_every, decoder = opt.decode,
+    label = ("%s %s seed %d, equi-tuning"):format(opt.split, opt.cell, opt.seed),
+  })
+  equi.nn.eval(tuned)
+  report("equi-tuned, fine-tuned", started)
+  return history.evaluations
+end
+
+local function run(opt)
+  local dir = ("%s/%s-%s%s-%s-%d"):format(opt.out, opt.split, opt.baseline and "g" or "", opt.cell,
+                                          opt.combine, opt.seed)
+  os.execute(("mkdir -p '%s'"):format(dir:gsub("'", "'\\''")))
+  equi.seed(opt.seed)
+  local data = load_data(opt, opt.split, opt.seed)
+  local act = actions(opt, opt.split, data)
+  local model = build(opt, data, act)
+  local result = {options = opt.saved, split = opt.split, cell = opt.cell, seed = opt.seed,
+                  parameters = equi.nn.count(model), group = tostring(act.group.order), rows = {}}
+  local started = os.time()
+  local history = run_stage(opt, "pretrain", {
+    model = model, base = model, data = data, dir = dir, lr = opt.lr, decay = 0, steps = opt.iterations,
+    every = opt.every, decoder = "plain",
+    label = ("%s %s seed %d, pretraining"):format(opt.split, opt.cell, opt.seed),
+  })
+  equi.nn.eval(model)
+  local row = measure(result, opt.baseline and "G-equivariant" or "plain", model, "plain", data, started)
+  row.equivariance = equivariance(model, act, data)
+  local tuning = not opt.baseline and tune(opt, result, data, act, model, dir) or nil
+  save_json(dir .. "/result.json", result)
+  plot_curves(dir, {curve("pretraining", history.evaluations, 0),
+                    curve("equi-tuning", tuning, opt.iterations)})
+  return result, dir
+end
+
+-- ---- tables ----
+
+local function mean_std(values)
+  local sum, squares = 0, 0
+  for _, v in ipairs(values) do sum = sum + v end
+  local mean = sum / #values
+  for _, v in ipairs(values) do squares = squares + (v - mean) ^ 2 end
+  return mean, #values > 1 and math.sqrt(squares / (#values - 1)) or 0
+end
+
+local columns = {{"validation", "%.2f"}, {"test", "%.2f"}, {"test_synchronised", "%.2f"},
+                 {"equivariance", "%.1e"}, {"seconds", "%.0f"}}
+
+-- Rows of equal split, cell and model over all seeds.
+local function grouped(results)
+  local keys, by_key = {}, {}
+  for _, r in ipairs(results) do
+    for _, row in ipairs(r.rows) do
+      local key = ("%s\0%s\0%s"):format(r.split, r.cell, row.name)
+      if not by_key[key] then
+        keys[#keys + 1] = key
+        by_key[key] = {split = r.split, cell = r.cell, name = row.name, rows = {}}
+      end
+      table.insert(by_key[key].rows, row)
+    end
+  end
+  local out = {}
+  for i, key in ipairs(keys) do out[i] = by_key[key] end
+  return out
+end
+
+local function cell_text(rows, column)
+  local values = {}
+  for _, row in ipairs(rows) do values[#values + 1] = row[column[1]] end
+  if #values == 0 then return "" end
+  local mean, std = mean_std(values)
+  if column[1] == "equivariance" then mean, std = math.max(table.unpack(values)), 0 end
+  local text = column[2]:format(mean)
+  return std > 0 and column[1] ~= "seconds" and text .. " ± " .. column[2]:format(std) or text
+end
+
+local function print_table(results)
+  local rows = {{"split", "cell", "model", "seeds", "validation %", "test %", "test %, synchronised",
+                 "equivariance error", "seconds"}}
+  for _, g in ipairs(grouped(results)) do
+    local line = {g.split, g.cell, g.name, tostring(#g.rows)}
+    for _, column in ipairs(columns) do line[#line + 1] = cell_text(g.rows, column) end
+    rows[#rows + 1] = line
+  end
+  print(log.table(rows, {align = "lllrrrrrr", header = true}))
+end
+
+local function read_results(out)
+  local list = io.popen(("ls -d '%s'/*/result.json 2>/dev/null"):format(out:gsub("'", "'\\''")))
+  local results = {}
+  for path in list:lines() do
+    local value, message = json.read(path)
+    results[#results + 1] = value or fail("%s", message)
+  end
+  list:close()
+  if #results == 0 then fail("there are no results in %s", out) end
+  return results
+end
+
+-- ---- the command ----
+
+local function shorten(opt)
+  if opt.tiny then
+    opt.iterations, opt.every, opt.tune_iterations, opt.tune_every = 20, 10, 10, 5
+    opt.hidden, opt.embedding = 8, 8
+  elseif opt.demo then
+    opt.batch, opt.lr, opt.iterations, opt.every = 32, 2e-3, 6000, 1000
+    opt.tune_iterations, opt.tune_every, opt.tune_lr = 500, 250, 1e-4
+  end
+end
+
+local function check_choices(list, valid, what)
+  for _, v in ipairs(list) do
+    if not valid[v] then
+      local names = {}
+      for k in pairs(valid) do names[#names + 1] = k end
+      table.sort(names)
+      fail("no %s \"%s\"; there are %s", what, v, table.concat(names, ", "))
+    end
+  end
+end
+
+local function main()
+  local opt = options.parse(declared)
+  check_choices(opt.cells, {rnn = true, gru = true, lstm = true}, "cell")
+  check_choices(opt.splits, official, "split")
+  if opt.report then return print_table(read_results(opt.out)) end
+  shorten(opt)
+  equi.threads(opt.threads)
+  local results, saved = {}, options.describe(opt)
+  for _, split in ipairs(opt.splits) do
+    for _, cell in ipairs(opt.cells) do
+      for _, seed in ipairs(opt.seeds) do
+        local one = {}
+        for k, v in pairs(saved) do one[k] = v end
+        for _, k in ipairs {"out", "resume", "threads"} do one[k] = opt[k] end
+        one.split, one.cell, one.seed, one.saved = split, cell, seed, saved
+        local result, dir = run(one)
+        results[#results + 1] = result
+        io.stderr:write("wrote ", dir, "/result.json, logs and curves.png\n")
+      end
+    end
+  end
+  print_table(results)
+end
+
+main()

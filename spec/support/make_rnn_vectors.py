@@ -18,7 +18,9 @@ def filled(shape, seed, scale=0.5):
 
 
 def flat(t):
-    return "{" + ", ".join("%.12g" % v for v in t.detach().flatten().tolist()) + "}"
+    words = ["%.12g" % v for v in t.detach().flatten().tolist()]
+    rows = [", ".join(words[i:i + 5]) for i in range(0, len(words), 5)]
+    return "{\n      " + ",\n      ".join(rows) + ",\n    }"
 
 
 def case(kind, lengths, reverse, nonlinearity="tanh", B=3, T=4, D=3, H=5):

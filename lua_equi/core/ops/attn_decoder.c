@@ -99,7 +99,7 @@ static int shape(eq_call *c) {
   if (read_sizes(c, &z) || check(c, &z)) return EQ_ERR;
   const int kind = kind_of(c), lstm = kind == CELL_LSTM;
   const eq_dtype t = c->in[ENC]->dtype;
-  const int64_t rows = eq_grad_enabled ? z.B * z.L : z.B;
+  const int64_t rows = eq_grad_enabled && z.L ? z.B * z.L : z.B;
   const int64_t width = (z.E + z.H) + z.X + z.H * (cell_blocks(kind) + 2 + 2 * lstm) + z.places +
                         (drops(c) ? z.E : 0);
   const int64_t pieces = z.B / cell_piece(z.B) + 1;

@@ -369,7 +369,8 @@ static int cell(eq_call *c) {
   const eq_tensor *x = c->in[0];
   const bool lstm = c->op->name[0] == 'l', plain = c->op->name[0] == 'r';
   if (x->ndim != 2) return eq_fail("x is %s; it must have 2 dimensions, B x D", eq_shape_of(x));
-  eq_tensor *res[3] = {NULL}, *sequence = eq_f("unsqueeze", "ti", x, (int64_t)1);
+  const int64_t size[3] = {x->shape[0], 1, x->shape[1]};
+  eq_tensor *res[3] = {NULL}, *sequence = eq_f("reshape", "tl", x, 3, size);
   if (!sequence) return eq_error.status;
   int bad = lstm ? eq_fn("lstm", res, "Ttttttt", sequence, c->in[1], c->in[2], c->in[3], c->in[4],
                          c->in[5], c->in[6])

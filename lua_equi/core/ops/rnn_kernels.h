@@ -60,7 +60,7 @@ static inline int64_t cell_piece(int64_t B) {
 typedef struct eq_scratch {
   char *block;
   size_t bytes, at[16];
-  void **to[16];
+  void *to[16]; /* of the pointers, whatever their type */
   int n;
 } eq_scratch;
 static inline void scratch_ask(eq_scratch *s, void *pointer_to, int64_t count, size_t size) {
@@ -71,7 +71,10 @@ static inline void scratch_ask(eq_scratch *s, void *pointer_to, int64_t count, s
 static inline int scratch_get(eq_scratch *s) {
   s->block = eq_alloc(s->bytes ? s->bytes : 1);
   if (!s->block) return eq_error.status;
-  for (int i = 0; i < s->n; i++) *s->to[i] = s->block + s->at[i];
+  for (int i = 0; i < s->n; i++) {
+    void *start = s->block + s->at[i];
+    memcpy(s->to[i], &start, sizeof start);
+  }
   return EQ_OK;
 }
 static inline void scratch_free(eq_scratch *s) { eq_free(s->block, s->bytes ? s->bytes : 1); }
@@ -119,7 +122,8 @@ enum { FN(LANES) = 64 / sizeof(T) };
 #define LOAD(p) (*(const FN(vec_at) *)(p))
 #define STORE(p, v) (*(FN(vec_at) *)(p) = (v))
 
-/* The sum of the quarters (f32) or halves (f64) of a vector: 4 lanes that are still to be summed. */
+/* The sum of the quarters (f32) or halves (f64) of a vector: 4 lanes that are still to be summed.
+ */
 EQ_ALWAYS void FN(fold)(const FN(vec) * s, FN(quad) * q) {
   union {
     FN(vec) whole;
@@ -214,7 +218,8 @@ EQ_ALWAYS void FN(axpys_columns)(const int vecs, int64_t M, int64_t K, const T *
   for (; i < M; i++) FN(axpys_tile)(1, vecs, K, a + i * ai, ai, ak, b, ldb, y + i * ldy, ldy);
 }
 
-/* y[M, N] += A b, b [K, N] row-major, A(i, k) = a[i * ai + k * ak] (so also a transposed matrix). */
+/* y[M, N] += A b, b [K, N] row-major, A(i, k) = a[i * ai + k * ak] (so also a transposed matrix).
+ */
 EQ_SIMD EQ_UNUSED static void FN(axpys)(int64_t M, int64_t N, int64_t K, const T *a, int64_t ai,
                                         int64_t ak, const T *b, int64_t ldb, T *y, int64_t ldy) {
   const int64_t L = FN(LANES);

@@ -1,9 +1,10 @@
-/* sequence_nll.c -- the loss of a decoder: -log p of the targets, up to where the model itself ends.
+/* sequence_nll.c -- the loss of a decoder: -log p of the targets, up to where the model itself
+ * ends.
  *
- * loss[b] = sum over s < n[b] of -logp[b, s, targets[b, s]], where n[b] is the smallest of the row's
- * length, the place of the first target 0 (padding) and the step after the first token eos: a model
- * that stops early is not charged for what it did not say, as in the SCAN experiments of Gordon et
- * al. (2020), while its early eos is charged at that step. */
+ * loss[b] = sum over s < n[b] of -logp[b, s, targets[b, s]], where n[b] is the smallest of the
+ * row's length, the place of the first target 0 (padding) and the step after the first token eos: a
+ * model that stops early is not charged for what it did not say, as in the SCAN experiments of
+ * Gordon et al. (2020), while its early eos is charged at that step. */
 #ifdef T
 static void FN(losses)(const terms *z, const T *logp, T *loss, T *total) {
   double sum = 0;

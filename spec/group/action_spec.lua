@@ -105,6 +105,8 @@ describe("action", function()
     assert.same({{-2, 1}, {-4, 3}}, list(action.matrices(c4, {m})("r", f64{{1, 2}, {3, 4}})))
     assert.same({{-3, -4}, {1, 2}},
       list(action.matrices(c4, {m}, {dim = -2})("r", f64{{1, 2}, {3, 4}})))
+    assert.same({-2, 1}, list(action.matrices(c4, {f64(m)})("r", f64{1, 2})))
+    assert.equal(4, group.from_matrices{f64(m)}.order)
     local x = count(3, 2, 4)
     local y = action.matrices(c4, {m}, {dim = 2})("r", x)
     assert.same({3, 2, 4}, y.shape)

@@ -112,7 +112,7 @@ static int regular(lua_State *L) {
  * entries as well. */
 static int64_t read_matrix(lua_State *L, const char *who, int k, int64_t size, double *out) {
   eq_tensor *x = eq_lua_totensor(L, -1);
-  int64_t rows = x ? x->shape[0] : eq_lua_list(L, -1, who, "each matrix");
+  int64_t rows = x ? (x->ndim ? x->shape[0] : 1) : eq_lua_list(L, -1, who, "each matrix");
   if (x && (x->ndim != 2 || x->shape[1] != rows))
     luaL_error(L, "%s: matrix %d is %s; it must be square", who, k, eq_shape_of(x));
   if (!out) return rows;
@@ -138,6 +138,22 @@ static int64_t read_matrix(lua_State *L, const char *who, int k, int64_t size, d
   return rows;
 }
 
+const double *eq_lua_matrices(lua_State *L, int i, const char *who, int *n, int64_t *size) {
+  *n = eq_lua_list(L, i, who, "the list of matrices");
+  if (*n == 0) luaL_error(L, "%s: the list is empty; give at least one matrix", who);
+  lua_geti(L, i, 1);
+  *size = read_matrix(L, who, 1, 0, NULL);
+  if (*size < 1 || *size > 4096)
+    luaL_error(L, "%s: matrix 1 has %d rows; 1 to 4096", who, (int)*size);
+  double *out = eq_lua_scratch(L, (size_t)(*n * *size * *size) * sizeof *out);
+  for (int k = 0; k < *n; k++) {
+    lua_geti(L, i, k + 1);
+    read_matrix(L, who, k + 1, *size, out + k * *size * *size);
+    lua_pop(L, 1);
+  }
+  return out;
+}
+
 static int matrices(lua_State *L) {
   static const char who[] = "action.matrices";
   eq_group *g = eq_lua_checkgroup(L, 1, who, "the group");
@@ -148,21 +164,7 @@ static int matrices(lua_State *L) {
   if (lua_isnil(L, 2) && !m)
     return luaL_error(L, "%s: %s does not consist of matrices; give one per generator", who,
                       g->title);
-  if (!lua_isnil(L, 2)) {
-    n = eq_lua_list(L, 2, who, "the list of matrices");
-    if (n == 0) return luaL_error(L, "%s: give one matrix per generator of %s", who, g->title);
-    lua_geti(L, 2, 1);
-    size = read_matrix(L, who, 1, 0, NULL);
-    if (size < 1 || size > 4096)
-      return luaL_error(L, "%s: matrix 1 has %d rows; 1 to 4096", who, (int)size);
-    double *own = eq_lua_scratch(L, (size_t)(n * size * size) * sizeof *own);
-    for (int k = 0; k < n; k++) {
-      lua_geti(L, 2, k + 1);
-      read_matrix(L, who, k + 1, size, own + k * size * size);
-      lua_pop(L, 1);
-    }
-    m = own;
-  }
+  if (!lua_isnil(L, 2)) m = eq_lua_matrices(L, 2, who, &n, &size);
   eq_action **box = eq_lua_newaction(L, 1);
   EQ_LUA_MAKE(L, who, *box, eq_action_matrices(g, dim, size, n, m));
   eq_lua_pressure(L);

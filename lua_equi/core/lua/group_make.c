@@ -165,38 +165,15 @@ static int from_permutations(lua_State *L) {
   return keep(L);
 }
 
-/* Matrix k of the list at place 1; the list holds the matrix's rows, of dim numbers each. */
-static void read_matrix(lua_State *L, const char *who, int k, int dim, double *out) {
-  lua_geti(L, 1, k + 1);
-  for (int i = 0; i < dim; i++) {
-    lua_geti(L, -1, i + 1);
-    if (eq_lua_list(L, -1, who, "each row") != dim)
-      luaL_error(L,
-                 "%s: row %d of matrix %d has %d numbers; the matrix has %d rows, it must be "
-                 "square",
-                 who, i + 1, k + 1, (int)luaL_len(L, -1), dim);
-    for (int j = 0; j < dim; j++) {
-      lua_geti(L, -1, j + 1);
-      if (lua_type(L, -1) != LUA_TNUMBER)
-        luaL_error(L, "%s: row %d, column %d of matrix %d must be a number, got %s", who, i + 1,
-                   j + 1, k + 1, luaL_typename(L, -1));
-      out[i * dim + j] = lua_tonumber(L, -1);
-      lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
-}
-
 static int from_matrices(lua_State *L) {
   static const char who[] = "group.from_matrices";
-  int n, dim = read_lengths(L, who, "matrix", &n), limit = read_limit(L, 2, who);
-  if (dim > 512) return luaL_error(L, "%s: matrices of %d rows; at most 512", who, dim);
-  size_t size = (size_t)dim * (size_t)dim;
-  double *matrix = eq_lua_scratch(L, (size_t)n * size * sizeof *matrix);
-  for (int k = 0; k < n; k++) read_matrix(L, who, k, dim, matrix + (size_t)k * size);
+  int limit = read_limit(L, 2, who), n;
+  lua_settop(L, 1);
+  int64_t dim;
+  const double *matrix = eq_lua_matrices(L, 1, who, &n, &dim);
+  if (dim > 512) return luaL_error(L, "%s: matrices of %d rows; at most 512", who, (int)dim);
   eq_group **box = eq_lua_newgroup(L);
-  EQ_LUA_MAKE(L, who, *box, eq_group_from_matrices(n, dim, matrix, limit));
+  EQ_LUA_MAKE(L, who, *box, eq_group_from_matrices(n, (int)dim, matrix, limit));
   return keep(L);
 }
 

@@ -55,6 +55,8 @@ void eq_lua_vocabulary(lua_State *L); /* equi.action.vocabulary into the table o
 void eq_lua_action_docs(lua_State *L);
 /* The field `key` of the options at place i as a dim from 0 or negative. */
 int eq_lua_dim_option(lua_State *L, int i, const char *key, int otherwise, const char *who);
+/* The list of square matrices (rows, or 2-D tensors) at place i; memory that Lua owns. */
+const double *eq_lua_matrices(lua_State *L, int i, const char *who, int *n, int64_t *size);
 /* Raises unless place i is nil or a table with these keys only; true when it is a table. */
 bool eq_lua_options(lua_State *L, int i, const char *who, const char *const *keys);
 int eq_lua_action(lua_State *L);

@@ -1,7 +1,8 @@
 /* floats.h -- compiles the `#ifdef T` part of a file once for float and once for double.
  * Define EQ_FILE as the file's own name (relative to core/) before including this.
  * Inside that part T is the element type, FN(f) is f with the type's suffix (_f32, _f64), and
- * EXP, TANH ... are the vectorisable functions of vmath.h. FLOATS(f) of equi.h is the kernel pair for a row. */
+ * EXP, TANH ... are the vectorisable functions of vmath.h. FLOATS(f) of equi.h is the kernel pair
+ * for a row. */
 #include "vmath.h"
 #define EQ_CAT_(a, b) a##b
 #define EQ_CAT(a, b) EQ_CAT_(a, b)

@@ -1,8 +1,8 @@
 /* vmath.h -- elementary functions that compilers can vectorise.
  *
- * libm's expf is a call; inside a loop it stops vectorisation. The f32 versions here are branch-free
- * polynomials (error below 2 ulp against f64 over the whole range, see spec/ops/unary_spec.lua);
- * the f64 versions are libm's. Overflow gives inf, underflow 0, NaN stays NaN. */
+ * libm's expf is a call; inside a loop it stops vectorisation. The f32 versions here are
+ * branch-free polynomials (error below 2 ulp against f64 over the whole range, sigmoid 3, see
+ * spec/ops/unary_spec.lua); the f64 versions are libm's. Overflow gives inf, underflow 0, NaN stays NaN. */
 #ifndef EQUI_VMATH_H
 #define EQUI_VMATH_H
 #include <math.h>
@@ -78,14 +78,45 @@ static inline float eq_log_f32(float x) {
   return (x != x || x == INFINITY) ? x : y;
 }
 
+/* log(1 + x) for x > -1: the logarithm of the rounded sum u, corrected by what rounding lost. */
+static inline float eq_log1p_f32(float x) {
+  float u = 1.f + x;
+  return eq_log_f32(u) + (x - (u - 1.f)) / u;
+}
+/* erf: an odd polynomial below 0.93, 1 - e^polynomial above, 1 from 4 on. */
+static inline float eq_erf_f32(float x) {
+  float a = fabsf(x), z = x * x, t = a < 4.f ? a : 4.f;
+  float s = -5.96761703e-4f;
+  s = s * z + 4.99119423e-3f;
+  s = s * z - 2.67681349e-2f;
+  s = s * z + 1.12819925e-1f;
+  s = s * z - 3.76125336e-1f;
+  s = s * z + 1.28379166e-1f;
+  s = s * x + x;
+  float p = -1.72853470e-5f * t + 3.83197126e-4f;
+  p = p * t - 3.88396438e-3f;
+  p = p * t + 2.42546219e-2f;
+  p = p * t - 1.06777877e-1f;
+  p = p * t - 6.34846687e-1f;
+  p = p * t - 1.28717512e-1f;
+  p = p * t - t;
+  float big = 1.f - eq_exp_f32(p);
+  big = x < 0.f ? -big : big;
+  return a < 0.927734375f ? s : (x != x ? x : big);
+}
+
 static inline double eq_exp_f64(double x) { return exp(x); }
 static inline double eq_tanh_f64(double x) { return tanh(x); }
 static inline double eq_sigmoid_f64(double x) { return 1.0 / (1.0 + exp(-x)); }
 static inline double eq_log_f64(double x) { return log(x); }
+static inline double eq_log1p_f64(double x) { return log1p(x); }
+static inline double eq_erf_f64(double x) { return erf(x); }
 
 /* In the `#ifdef T` part of a file (floats.h): the function of the current type. */
 #define EXP(x) FN(eq_exp)(x)
 #define LOG(x) FN(eq_log)(x)
 #define TANH(x) FN(eq_tanh)(x)
 #define SIGMOID(x) FN(eq_sigmoid)(x)
+#define LOG1P(x) FN(eq_log1p)(x)
+#define ERF(x) FN(eq_erf)(x)
 #endif

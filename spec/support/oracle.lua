@@ -21,7 +21,7 @@ function oracle.data(...)
     state = (state + 0.6180339887498949) % 1
     values[i] = low + (high - low) * state
   end
-  return equi.tensor(values, {dtype = opts.dtype or "f64"}):reshape(table.unpack(sizes))
+  return equi.tensor(values, {dtype = opts.dtype or "f64"}):reshape(sizes)
 end
 
 -- An index tensor with values 1 .. count, in no particular order.
@@ -40,7 +40,7 @@ end
 local function compare(a, e, tol, at)
   if type(a) ~= "table" or type(e) ~= "table" then
     if type(a) == "table" or type(e) == "table" then
-      error(("%s: %s against %s"):format(at, type(a), type(e)), 0)
+      error(("at [%s]: %s against %s"):format(at, type(a), type(e)), 0)
     end
     if not same_number(a, e, tol) then
       error(("at [%s]: got %s, expected %s, tolerance %g"):format(at, a, e, tol), 0)
@@ -108,8 +108,8 @@ local function bytes(...)
   return table.concat(parts, "|")
 end
 
--- Calls f under 1 and under 2 threads (f makes its own inputs, or seeds, the same way each time) and
--- fails unless its results are equal bit for bit.
+-- Calls f under 1 and under 2 threads (f makes its own inputs, or seeds, the same way each time)
+-- and fails unless its results are equal bit for bit.
 function oracle.both_threads(f)
   local before, got = equi.threads(), {}
   for n = 1, 2 do
@@ -256,38 +256,40 @@ function oracle.each(f)
   return walk
 end
 
--- A function of nested tables that applies f (list of numbers -> number or list) along one dim of
--- `dims`-deep tables: the naive reduction, softmax, cumsum.
+-- f along the first dim of t, an n x ... table; the second result says that f gave a list.
+local function along_first(t, f)
+  if type(t[1]) ~= "table" then
+    local r = f(t)
+    return r, type(r) == "table"
+  end
+  local parts, kept = {}, false
+  for k = 1, #t[1] do
+    local slice = {}
+    for i = 1, #t do slice[i] = t[i][k] end
+    parts[k], kept = along_first(slice, f)
+  end
+  if not kept then return parts, false end
+  local turned = {}
+  for i = 1, #parts[1] do
+    turned[i] = {}
+    for k = 1, #parts do turned[i][k] = parts[k][i] end
+  end
+  return turned, true
+end
+
+-- A function of nested tables that applies f along one dim: the naive reduction (f: list -> number,
+-- which removes the dim), softmax or cumsum (f: list -> list).
 function oracle.along(dim, f)
-  local function line(t, path, d, k)
-    local v = t
-    for i = 1, #path do
-      if i == d then v = v[k] else v = v[path[i]] end
-    end
-    return v
+  local function walk(t, d)
+    if d == 1 then return (along_first(t, f)) end
+    local r = {}
+    for i, v in ipairs(t) do r[i] = walk(v, d - 1) end
+    return r
   end
   return function(t)
-    local sizes, v = {}, t
-    while type(v) == "table" do
-      sizes[#sizes + 1] = #v
-      v = v[1]
-    end
-    local d = dim < 0 and dim + #sizes + 1 or dim
-    local function build(path, i)
-      if i > #sizes then
-        local list = {}
-        for k = 1, sizes[d] do list[k] = line(t, path, d, k) end
-        local r = f(list)
-        return type(r) == "table" and r[path[d]] or r
-      end
-      local out = {}
-      for k = 1, sizes[i] do
-        path[i] = k
-        out[k] = build(path, i + 1)
-      end
-      return out
-    end
-    return build({}, 1)
+    local dims, v = 0, t
+    while type(v) == "table" do dims, v = dims + 1, v[1] end
+    return walk(t, dim < 0 and dim + dims + 1 or dim)
   end
 end
 

@@ -77,9 +77,12 @@ static void pieces(int64_t begin, int64_t end, void *ctx) {
 }
 
 int eq_elementwise(eq_kernel kernel, int n, eq_tensor *const *t, const eq_call *c) {
-  walk w = {.kernel = kernel, .call = c, .n = n};
+  walk w; /* not cleared: the unused dims are most of it */
   const eq_tensor *out = t[n - 1];
   if (out->numel == 0) return EQ_OK;
+  w.kernel = kernel;
+  w.call = c;
+  w.n = n;
   join_dims(&w, t);
   for (int i = 0; i < n; i++) w.base[i] = t[i]->data;
   w.inner = w.shape[w.ndim - 1];

@@ -14,7 +14,8 @@ static struct {
   eq_sig sig;
 } *table;
 static int nop;
-static short slot_of[HASH]; /* op number + 1, open addressing */
+static short slot_of[HASH];    /* op number + 1 by name, open addressing */
+static short slot_of_op[HASH]; /* the same by the op's address */
 
 static unsigned hash(const char *s) {
   unsigned h = 2166136261u;
@@ -31,14 +32,25 @@ static int number_of(const char *name) {
   }
 }
 
+/* Rules name ops by literals, so the same address asks again and again: what it named last time is
+ * tried first. The name itself is compared, since an address may come to hold another. */
 const eq_op *eq_find(const char *name) {
+  enum { RECENT = 1024 };
+  static const eq_op *recent[RECENT];
+  const eq_op **near = &recent[((uint32_t)(uintptr_t)name * 2654435769u) >> 22];
+  if (*near && !strcmp((*near)->name, name)) return *near;
   int i = number_of(name);
-  return i < 0 ? NULL : table[i].op;
+  if (i < 0) return NULL;
+  return *near = table[i].op;
 }
 
+/* Ops of one file lie one behind the other: dividing gives neighbours different places. */
+static unsigned hash_op(const eq_op *op) { return (unsigned)((uintptr_t)op / sizeof *op % HASH); }
+
 const eq_sig *eq_sig_of(const eq_op *op) {
-  int i = number_of(op->name);
-  return i < 0 ? NULL : &table[i].sig;
+  for (unsigned h = hash_op(op); slot_of_op[h]; h = (h + 1) % HASH)
+    if (table[slot_of_op[h] - 1].op == op) return &table[slot_of_op[h] - 1].sig;
+  return NULL;
 }
 
 /* ---- reading a signature ---- */
@@ -183,6 +195,8 @@ static int add(const eq_op *op) {
   unsigned h = hash(op->name);
   while (slot_of[h]) h = (h + 1) % HASH;
   slot_of[h] = (short)++nop;
+  for (h = hash_op(op); slot_of_op[h];) h = (h + 1) % HASH;
+  slot_of_op[h] = (short)nop;
   return EQ_OK;
 }
 
@@ -195,6 +209,7 @@ int eq_ops_init(void) {
       if (add(op)) {
         nop = 0;
         memset(slot_of, 0, sizeof slot_of);
+        memset(slot_of_op, 0, sizeof slot_of_op);
         return EQ_ERR;
       }
   return EQ_OK;

@@ -64,7 +64,8 @@ static int64_t count(eq_dtype t, int ndim, const int64_t *shape) {
       eq_fail("sizes must not be negative, got %s", eq_shape_str(ndim, shape));
       return -1;
     }
-    if (shape[d] && n > limit / shape[d]) {
+    bool small = n <= INT32_MAX && shape[d] <= INT32_MAX; /* then n * shape[d] does not overflow */
+    if (small ? n * shape[d] > limit : shape[d] && n > limit / shape[d]) {
       eq_fail("a tensor of %s %s does not fit into memory", eq_shape_str(ndim, shape),
               eq_dtype_name(t));
       return -1;

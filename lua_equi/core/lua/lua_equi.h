@@ -21,6 +21,7 @@ void eq_lua_add_docs(lua_State *L, const eq_lua_doc *docs); /* module table on t
 eq_tensor **eq_lua_newbox(lua_State *L);
 eq_tensor *eq_lua_totensor(lua_State *L, int i); /* NULL when it is none */
 eq_tensor *eq_lua_checktensor(lua_State *L, int i, const char *who, const char *name);
+void eq_lua_forget_tensor(void); /* before the state that opened us is closed */
 void eq_lua_push(lua_State *L, eq_tensor *x); /* takes over the reference; raises if x is NULL */
 
 /* ---- failures (call.c) ---- */

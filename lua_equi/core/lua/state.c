@@ -16,6 +16,7 @@ static int forget(lua_State *L) {
   (void)L;
   main_thread = NULL;
   eq_poll = NULL;
+  eq_lua_forget_tensor();
   return 0;
 }
 

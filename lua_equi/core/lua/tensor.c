@@ -15,13 +15,26 @@ eq_tensor **eq_lua_newbox(lua_State *L) {
   return box;
 }
 
+/* Compared by address, without a look into the registry for each argument, as long as there is one
+ * Lua state: `known` is the metatable of the state that opened us last, while that state lives. */
+static const void *known;
+void eq_lua_forget_tensor(void) { known = NULL; }
+
+static bool is_ours(lua_State *L) { /* pops the metatable on top */
+  const void *mt = lua_topointer(L, -1);
+  bool same = mt == known;
+  if (!same) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable_key);
+    same = mt == lua_topointer(L, -1);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  return same;
+}
+
 eq_tensor *eq_lua_totensor(lua_State *L, int i) {
-  eq_tensor **box = lua_touserdata(L, i);
-  if (!box || lua_type(L, i) != LUA_TUSERDATA || !lua_getmetatable(L, i)) return NULL;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable_key);
-  int same = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
-  return same ? *box : NULL;
+  if (lua_type(L, i) != LUA_TUSERDATA || !lua_getmetatable(L, i)) return NULL;
+  return is_ours(L) ? *(eq_tensor **)lua_touserdata(L, i) : NULL;
 }
 
 eq_tensor *eq_lua_checktensor(lua_State *L, int i, const char *who, const char *name) {
@@ -363,6 +376,7 @@ int eq_lua_tensor(lua_State *L) {
   if (luaL_newmetatable(L, EQ_TENSOR)) {
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &metatable_key);
+    known = lua_topointer(L, -1);
     static const luaL_Reg events[] = {{"__gc", collect}, {"__close", collect}, {"__eq", same},
                                       {"__len", length}, {"__lt", less}, {"__le", less_equal},
                                       {NULL, NULL}};

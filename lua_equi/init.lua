@@ -2,6 +2,7 @@
 --
 -- The public table: everything a user reaches starts here. Submodules load when first used.
 local core = require "lua_equi.core"
+require "lua_equi.tensor"
 
 local equi = {}
 for name, value in pairs(core) do

@@ -1,0 +1,146 @@
+--- Tensor methods that are plain Lua: splitting into lists, and shorthands.
+--
+-- Everything here is built from ops and so differentiable. Methods are added to the table that all
+-- tensors share; `require "lua_equi"` loads this file.
+local core = require "lua_equi.core"
+
+local methods = core.methods
+
+local function check_dim(x, dim, who)
+  local n = x.ndim
+  local d = dim or 1
+  if math.type(d) ~= "integer" or d == 0 or d > n or d < -n then
+    error(("%s: dim must be a whole number from 1 to %d (or -%d to -1), got %s")
+      :format(who, n, n, tostring(dim)), 3)
+  end
+  return d < 0 and d + n + 1 or d
+end
+
+local function check_count(value, who, name, least)
+  if math.type(value) ~= "integer" or value < least then
+    error(("%s: %s must be a whole number of at least %d, got %s")
+      :format(who, name, least, tostring(value)), 3)
+  end
+end
+
+--- Cuts a dim into parts: of one size each (the last may be smaller), or of the sizes in a list.
+--- The parts are views.
+---
+--- Example:
+---     local parts = equi.arange(5):split(2)
+---     print(#parts, parts[3]:item())   --> 3 5
+---@param x equi.Tensor
+---@param size integer|integer[] size of each part, or the sizes of all parts
+---@param dim? integer 1 by default
+---@return equi.Tensor[] parts
+function methods.split(x, size, dim)
+  dim = check_dim(x, dim, "split")
+  local total = x:size(dim)
+  local parts, at = {}, 1
+  if type(size) == "table" then
+    local sum = 0
+    for _, n in ipairs(size) do
+      check_count(n, "split", "each size", 0)
+      sum = sum + n
+    end
+    if sum ~= total then
+      error(("split: sizes add up to %d, dim %d has size %d"):format(sum, dim, total), 2)
+    end
+    for i, n in ipairs(size) do
+      parts[i] = x:narrow(dim, at, n)
+      at = at + n
+    end
+    return parts
+  end
+  check_count(size, "split", "size", 1)
+  repeat
+    parts[#parts + 1] = x:narrow(dim, at, math.min(size, total - at + 1))
+    at = at + size
+  until at > total
+  return parts
+end
+
+--- Cuts a dim into at most `n` parts of equal size; the last may be smaller. Views.
+---
+--- Example:
+---     print(#equi.zeros(7, 2):chunk(3))   --> 3
+---@param x equi.Tensor
+---@param n integer number of parts
+---@param dim? integer 1 by default
+---@return equi.Tensor[] parts
+function methods.chunk(x, n, dim)
+  dim = check_dim(x, dim, "chunk")
+  check_count(n, "chunk", "the number of parts", 1)
+  return methods.split(x, math.max(1, (x:size(dim) + n - 1) // n), dim)
+end
+
+--- The entries of a dim as a list of tensors with one dim less. Views.
+---
+--- Example:
+---     local rows = equi.eye(2):unbind()
+---     print(#rows, rows[2]:size())   --> 2 2
+---@param x equi.Tensor
+---@param dim? integer 1 by default
+---@return equi.Tensor[] entries
+function methods.unbind(x, dim)
+  dim = check_dim(x, dim, "unbind")
+  local entries = {}
+  for i = 1, x:size(dim) do
+    entries[i] = x:narrow(dim, i, 1):squeeze(dim)
+  end
+  return entries
+end
+
+--- x repeated as a view to the shape of another tensor: `x:expand(y:size())`.
+---
+--- Example:
+---     print(equi.ones(3, 1):expand_as(equi.zeros(3, 4)):size())   --> 3 4
+---@param x equi.Tensor
+---@param y equi.Tensor
+---@return equi.Tensor
+function methods.expand_as(x, y)
+  return x:expand(y.shape)
+end
+
+--- x with the shape of another tensor and the same elements: `x:reshape(y:size())`.
+---
+--- Example:
+---     print(equi.ones(6):view_as(equi.zeros(2, 3)):size())   --> 2 3
+---@param x equi.Tensor
+---@param y equi.Tensor
+---@return equi.Tensor
+function methods.view_as(x, y)
+  return x:reshape(y.shape)
+end
+
+--- x in f32: `x:to "f32"`.
+---
+--- Example:
+---     print(equi.arange(2):float().dtype)   --> f32
+---@param x equi.Tensor
+---@return equi.Tensor
+function methods.float(x)
+  return x:to("f32")
+end
+
+--- x in f64: `x:to "f64"`.
+---
+--- Example:
+---     print(equi.ones(2):double().dtype)   --> f64
+---@param x equi.Tensor
+---@return equi.Tensor
+function methods.double(x)
+  return x:to("f64")
+end
+
+--- x in i64, fractions cut off: `x:to "i64"`.
+---
+--- Example:
+---     print(equi.tensor({1.5}):long():item())   --> 1
+---@param x equi.Tensor
+---@return equi.Tensor
+function methods.long(x)
+  return x:to("i64")
+end
+
+return methods

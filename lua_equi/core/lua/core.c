@@ -52,6 +52,7 @@ int luaopen_lua_equi_core(lua_State *L) {
   eq_lua_grad(L);
   eq_lua_group(L);
   eq_lua_action(L);
+  eq_lua_equitune(L);
   eq_lua_ops(L);
   eq_lua_index(L);
   eq_lua_image(L);

@@ -60,4 +60,5 @@ const double *eq_lua_matrices(lua_State *L, int i, const char *who, int *n, int6
 /* Raises unless place i is nil or a table with these keys only; true when it is a table. */
 bool eq_lua_options(lua_State *L, int i, const char *who, const char *const *keys);
 int eq_lua_action(lua_State *L);
+int eq_lua_equitune(lua_State *L);
 #endif

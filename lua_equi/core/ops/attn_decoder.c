@@ -182,7 +182,12 @@ static int run(eq_call *c) {
     z.counter = eq_rng_take(&eq_default_rng, (uint64_t)(z.B * z.L * ((z.E + 3) / 4)));
   }
   scratch_ask(&s, &z.logits, z.B * z.V, eq_size(t));
+  if (z.B >= CELL_BATCH) {
+    cell_ask_transposed(&s, &z.cell, eq_size(t));
+    scratch_ask(&s, &z.t_wc, z.cell.D * (z.E + z.cell.H), eq_size(t));
+  }
   if ((bad = scratch_get(&s))) return bad;
+  if (z.t_wc) FLOAT_CALL(t, transpose_weights, (&z));
   bad = cell_parallel(z.B, z.grain, z.B * z.L * step_work(&z),
                       t == EQ_F32 ? forward_piece_f32 : forward_piece_f64, &z);
   scratch_free(&s);

@@ -24,7 +24,7 @@ typedef struct decoder {
   const int64_t *len, *targets, *start;
   int64_t target_columns;
   const void *enc, *h0, *c0, *emb, *wc, *bc, *wo, *bo;
-  void *logp, *hn, *cn, *keep, *logits;
+  void *logp, *hn, *cn, *keep, *logits, *t_wc; /* t_wc: the transpose of wc for batches, or NULL */
   int64_t *tokens, *count, *row_b, *token;
   const void *gy, *ghn, *gcn;
   void *dlogits, *dgates, *dx, *de, *dh, *dc, *uh, *uc, *dcat, *datt, *genc, *gh0, *gc0;
@@ -153,7 +153,7 @@ static void FN(step)(const decoder *z, int64_t M, int64_t s, const FN(kept) * k,
     FN(attend)(z, row_b[m], s, token[m], &row);
   }
   FN(spread)(M, X, z->bc, k->x);
-  FN(dots)(M, X, W, k->cat, W, z->wc, W, k->x, X);
+  FN(weigh)(M, X, W, k->cat, z->wc, z->t_wc, X, k->x, X);
   for (int64_t i = 0; i < M * X; i++) k->x[i] = k->x[i] < 0 ? 0 : k->x[i];
   FN(cell_input)(&z->cell, M, k->x, k->gates);
   FN(cell_step)(&z->cell, M, k->h0, k->c0, k->gates, k->h, k->c);
@@ -344,6 +344,11 @@ static void FN(embedding_back)(const decoder *z, T *g) {
   for (int64_t b = 0; b < z->B; b += z->grain)
     for (int64_t q = b * z->L, last = q + z->used[b / z->grain]; q < last; q++)
       for (int64_t i = 0; i < E; i++) g[z->token[q] * E + i] += ((const T *)z->de)[q * E + i];
+}
+
+static void FN(transpose_weights)(const decoder *z) {
+  FN(cell_transpose)(&z->cell);
+  FN(transpose)(z->cell.D, z->E + z->cell.H, z->wc, z->t_wc);
 }
 
 static void FN(kept_pointers)(const decoder *z, const void **cat, const void **x, const void **h0,

@@ -311,7 +311,9 @@ static int run(eq_call *c) {
   int bad = read_call(c, c->in, &z);
   if (bad) return bad;
   ask(&s, &z, eq_size(t));
+  if (z.B >= CELL_BATCH) cell_ask_transposed(&s, &z.cell, eq_size(t));
   if ((bad = scratch_get(&s))) return bad;
+  if (z.cell.t_hh) FLOAT_CALL(t, cell_transpose, (&z.cell));
   z.y = c->out[0]->data;
   z.hn = c->out[1]->data;
   z.cn = z.cell.kind == CELL_LSTM ? c->out[2]->data : NULL;

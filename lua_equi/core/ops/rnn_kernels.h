@@ -41,11 +41,16 @@ typedef int64_t lanes_f64 EQ_VECTOR(32);
 #endif
 
 enum { CELL_TANH, CELL_RELU, CELL_GRU, CELL_LSTM };
-enum { CELL_PIECE = 16 }; /* rows of a batch that walk through time together */
+enum {
+  CELL_PIECE = 16, /* rows of a batch that walk through time together */
+  CELL_BATCH = 8   /* rows from which transposing the weights pays: products with them run 1.6 x as
+                      fast as with weights as they are stored (measured, AVX-512) */
+};
 typedef struct rnn_cell {
   int kind;
   int64_t D, H;
   const void *w_ih, *w_hh, *b_ih, *b_hh; /* [gates * H, D], [gates * H, H]; biases may be NULL */
+  void *t_ih, *t_hh;                     /* their transposes, for batches; else NULL */
 } rnn_cell;
 static inline int cell_gates(int kind) { return kind == CELL_LSTM ? 4 : kind == CELL_GRU ? 3 : 1; }
 /* Elements that a row of gates takes in memory, per hidden unit. */
@@ -101,6 +106,11 @@ static inline int rnn_back_contiguous(eq_call *c, eq_tensor **gy, int ngy, eq_te
   if (!bad) bad = rule(c, in, g, gx);
   for (int i = 0; i < EQ_MAXOUT + 16; i++) eq_release(all[i]);
   return bad;
+}
+
+static inline void cell_ask_transposed(eq_scratch *s, rnn_cell *z, size_t size) {
+  scratch_ask(s, &z->t_ih, cell_gates(z->kind) * z->H * z->D, size);
+  scratch_ask(s, &z->t_hh, cell_gates(z->kind) * z->H * z->H, size);
 }
 
 /* fn over [0, n) in pieces of grain: on several threads only when there is work for them. The
@@ -247,6 +257,30 @@ EQ_SIMD EQ_UNUSED static void FN(add_rows)(int64_t M, int64_t N, const T *d, int
     for (int64_t n = 0; n < N; n++) y[n] += d[n];
 }
 
+/* t[K, N] = w[N, K]^T, in blocks that fit in the first cache level. */
+EQ_UNUSED static void FN(transpose)(int64_t N, int64_t K, const T *w, T *t) {
+  enum { BLOCK = 16 };
+  for (int64_t n = 0; n < N; n += BLOCK)
+    for (int64_t k = 0; k < K; k += BLOCK)
+      for (int64_t j = k; j < K && j < k + BLOCK; j++)
+        for (int64_t i = n; i < N && i < n + BLOCK; i++) t[j * N + i] = w[i * K + j];
+}
+
+/* y[M, N] += x[M, K] w[N, K]^T, by the transpose t of w [rows, K] where there is one. */
+EQ_ALWAYS void FN(weigh)(int64_t M, int64_t N, int64_t K, const T *x, const T *w, const T *t,
+                         int64_t rows, T *y, int64_t ldy) {
+  if (t)
+    FN(axpys)(M, N, K, x, K, 1, t, rows, y, ldy);
+  else
+    FN(dots)(M, N, K, x, K, w, K, y, ldy);
+}
+
+EQ_UNUSED static void FN(cell_transpose)(const rnn_cell *z) {
+  const int64_t G = cell_gates(z->kind) * z->H;
+  FN(transpose)(G, z->D, z->w_ih, z->t_ih);
+  FN(transpose)(G, z->H, z->w_hh, z->t_hh);
+}
+
 /* ---- one step: gates ---- */
 EQ_SIMD static void FN(lstm_row)(int64_t H, T *restrict i, T *restrict f, T *restrict g,
                                  T *restrict o, const T *restrict c0, T *restrict h,
@@ -329,19 +363,19 @@ EQ_UNUSED static void FN(cell_input)(const rnn_cell *z, int64_t M, const T *x, T
       row[H + k] = bh ? bh[k] : 0;
     }
   }
-  FN(dots)(M, G, z->D, x, z->D, z->w_ih, z->D, g, R);
+  FN(weigh)(M, G, z->D, x, z->w_ih, z->t_ih, G, g, R);
 }
 
 /* g += w_hh h, then the new states: h1 (and c1). Rows of h and c lie side by side. */
 EQ_UNUSED static void FN(cell_step)(const rnn_cell *z, int64_t M, const T *h, const T *c, T *g,
                                     T *h1, T *c1) {
   const int64_t H = z->H, R = cell_blocks(z->kind) * H;
-  const T *w = z->w_hh;
+  const T *w = z->w_hh, *t = z->t_hh;
   if (z->kind == CELL_GRU) {
-    FN(dots)(M, 2 * H, H, h, H, w, H, g, R);
-    FN(dots)(M, H, H, h, H, w + 2 * H * H, H, g + 3 * H, R);
+    FN(weigh)(M, 2 * H, H, h, w, t, 3 * H, g, R);
+    FN(weigh)(M, H, H, h, w + 2 * H * H, t ? t + 2 * H : NULL, 3 * H, g + 3 * H, R);
   } else {
-    FN(dots)(M, R, H, h, H, w, H, g, R);
+    FN(weigh)(M, R, H, h, w, t, R, g, R);
   }
   for (int64_t m = 0; m < M; m++, g += R, h += H, h1 += H) {
     if (z->kind == CELL_LSTM)

@@ -1,7 +1,9 @@
 --- equi.optim: SGD, Adam, AdamW, RMSprop, gradient clipping, learning-rate schedules.
 --
--- An optimizer holds a list of parameters (or groups of them with their own options) and the state of
--- each. step() is one C pass over all parameters of a group (core/ops/optim.c). Formulas, defaults and
+-- An optimizer holds a list of parameters (or groups of them with their own options) and the state
+-- of
+-- each. step() is one C pass over all parameters of a group (core/ops/optim.c). Formulas, defaults
+-- and
 -- option names are PyTorch's, so recipes carry over.
 local core = require "lua_equi.core"
 local module = require "lua_equi.nn.module"
@@ -101,7 +103,8 @@ function optimizer:lr(value)
   return self.groups[1].lr
 end
 
---- Everything needed to go on: tensors by name and a plain table of numbers. The tensors are its own.
+--- Everything needed to go on: tensors by name and a plain table of numbers. The tensors are its
+--- own.
 ---
 --- Example:
 ---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})}, {momentum = 0.9})
@@ -120,22 +123,48 @@ function optimizer:state_dict()
   return {tensors = tensors, numbers = numbers}
 end
 
---- Takes over what state_dict gave; raises if it is of other parameters.
+local function shape_of(t) return table.concat(t.shape, " x ") end
+
+--- How a saved state differs from this optimizer's, in clauses; empty when it fits.
+---
+--- Example:
+---     local w = equi.ones(1, {requires_grad = true})
+---     local a, b = equi.optim.sgd({w}), equi.optim.adam({w})
+---     print(b:differences(a:state_dict())[1])   --> adam lacks 1.mean.1 of 1
+---@param saved table {tensors =, numbers =}
+---@return string[]
+function optimizer:differences(saved)
+  local own, list = self:state_dict(), {}
+  local function add(...) list[#list + 1] = self.name .. " " .. string.format(...) end
+  for name, t in pairs(own.tensors) do
+    local s = saved.tensors[name]
+    if not s then add("lacks %s of %s", name, shape_of(t))
+    elseif shape_of(s) ~= shape_of(t) then
+      add("has %s of %s, the parameter is %s", name, shape_of(s), shape_of(t))
+    elseif s.dtype ~= t.dtype then
+      add("has %s in %s, the parameter is %s", name, s.dtype, t.dtype)
+    end
+  end
+  for name in pairs(saved.tensors) do
+    if not own.tensors[name] then add("has no use for %s", name) end
+  end
+  for name in pairs(own.numbers) do
+    if not saved.numbers[name] then add("lacks %s", name) end
+  end
+  table.sort(list)
+  return list
+end
+
+--- Takes over what state_dict gave; raises if it is of other parameters, and then changes nothing.
 ---
 --- Example:
 ---     local opt = equi.optim.adam({equi.ones(1, {requires_grad = true})})
 ---     opt:load_state_dict(opt:state_dict())
 ---@param saved table {tensors =, numbers =}
 function optimizer:load_state_dict(saved)
-  local own = self:state_dict()
-  for name, t in pairs(own.tensors) do
-    local s = saved.tensors[name]
-    if not s or table.concat(s.shape, "x") ~= table.concat(t.shape, "x") then
-      error(("%s: the saved state lacks %s of %s; it belongs to other parameters"):format(
-        self.name, name, table.concat(t.shape, " x ")), 2)
-    end
-  end
-  for name, t in pairs(own.tensors) do t:copy_(saved.tensors[name]) end
+  local list = self:differences(saved)
+  if #list > 0 then error("load_state_dict: " .. table.concat(list, "; "), 2) end
+  for name, t in pairs(self:state_dict().tensors) do t:copy_(saved.tensors[name]) end
   for i, state in ipairs(self.state) do
     state.step = math.tointeger(saved.numbers[i .. ".step"])
     self.groups[i].lr = saved.numbers[i .. ".lr"]
@@ -145,7 +174,8 @@ end
 -- new_state(group) -> lists of tensors; update(group, state) runs the C pass.
 local function new(name, params, opts, defaults, new_state, update)
   opts = options.check(name, opts, defaults)
-  local self = setmetatable({name = name, groups = to_groups(params, opts, name), state = {}, update = update},
+  local self = setmetatable({name = name, groups = to_groups(params, opts, name), state = {},
+    update = update},
                             optimizer)
   for i, g in ipairs(self.groups) do
     if g.lr < 0 then error(("%s: lr must not be negative, got %g"):format(name, g.lr), 3) end
@@ -170,7 +200,8 @@ function optim.sgd(params, opts)
   return new("sgd", params, opts, defaults, function(g)
     return g.momentum ~= 0 and {velocity = zeros_like(g.params)} or {}
   end, function(g, s)
-    core.sgd_step(g.params, s.velocity or {}, {}, g.lr, g.momentum, g.dampening, g.weight_decay, g.nesterov,
+    core.sgd_step(g.params, s.velocity or {}, {}, g.lr, g.momentum, g.dampening, g.weight_decay,
+      g.nesterov,
                   s.step == 1)
   end)
 end
@@ -180,7 +211,8 @@ local function adam_like(name, params, opts, decay, decoupled)
   return new(name, params, opts, defaults, function(g)
     return {mean = zeros_like(g.params), square = zeros_like(g.params)}
   end, function(g, s)
-    core.adam_step(g.params, s.mean, s.square, g.lr, g.beta1, g.beta2, g.eps, g.weight_decay, decoupled, s.step)
+    core.adam_step(g.params, s.mean, s.square, g.lr, g.beta1, g.beta2, g.eps, g.weight_decay,
+      decoupled, s.step)
   end)
 end
 
@@ -196,7 +228,8 @@ function optim.adam(params, opts) return adam_like("adam", params, opts, 0, fals
 --- AdamW (Loshchilov & Hutter 2019): weights shrink by lr * weight_decay besides the step.
 ---
 --- Example:
----     print(equi.optim.adamw(equi.nn.linear(2, 1), {lr = 5e-5}))   --> adamw(2 parameters, lr 5e-05)
+---     print(equi.optim.adamw(equi.nn.linear(2, 1), {lr = 5e-5}))   --> adamw(2 parameters, lr
+---     5e-05)
 ---@param params any
 ---@param opts? table {lr = 0.001, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01}
 ---@return table
@@ -214,7 +247,8 @@ function optim.rmsprop(params, opts)
   return new("rmsprop", params, opts, defaults, function(g)
     return {square = zeros_like(g.params), buffer = g.momentum ~= 0 and zeros_like(g.params) or nil}
   end, function(g, s)
-    core.rmsprop_step(g.params, s.square, s.buffer or {}, g.lr, g.alpha, g.eps, g.weight_decay, g.momentum)
+    core.rmsprop_step(g.params, s.square, s.buffer or {}, g.lr, g.alpha, g.eps, g.weight_decay,
+      g.momentum)
   end)
 end
 
@@ -231,7 +265,8 @@ local function list_of(params) return is_module(params) and module.parameters(pa
 ---@param params any a module or a list of tensors
 ---@param max_norm number
 ---@return number norm before clipping
-function optim.clip_norm(params, max_norm) return core.clip_grad_norm(list_of(params), max_norm):item() end
+function optim.clip_norm(params, max_norm) return core.clip_grad_norm(list_of(params),
+  max_norm):item() end
 
 --- Limits every element of every gradient to -max .. max.
 ---
@@ -372,7 +407,8 @@ function optim.linear(opt, total, opts)
   end})
 end
 
---- Multiplies the rate by gamma when the metric given to step() has not improved for `patience` steps.
+--- Multiplies the rate by gamma when the metric given to step() has not improved for `patience`
+--- steps.
 ---
 --- Example:
 ---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})}, {lr = 1})
@@ -383,11 +419,14 @@ end
 ---@param opts? table {gamma = 0.1, patience = 10, mode = "min" or "max", threshold = 1e-4}
 ---@return table
 function optim.plateau(opt, opts)
-  opts = options.check("plateau", opts, {gamma = 0.1, patience = 10, mode = "min", threshold = 1e-4})
+  opts = options.check("plateau", opts, {gamma = 0.1, patience = 10, mode = "min",
+    threshold = 1e-4})
   local sign = opts.mode == "max" and -1 or 1
-  return new_schedule(opt, {waited = 0, reductions = 0, best = math.huge, factor = function(self, metric)
+  return new_schedule(opt, {waited = 0, reductions = 0, best = math.huge, factor = function(self,
+    metric)
     if not metric then error("plateau: step needs the metric to watch", 3) end
-    if sign * metric < self.best - math.abs(self.best == math.huge and 0 or self.best) * opts.threshold then
+    if sign * metric < self.best - math.abs(self.best == math.huge and 0
+      or self.best) * opts.threshold then
       self.best, self.waited = sign * metric, 0
     else
       self.waited = self.waited + 1

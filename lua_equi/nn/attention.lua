@@ -20,10 +20,11 @@ local function causal_mask(t, s) return core.ones(t, s):triu(s - t + 1):to("bool
 ---@param opts? table {causal = false, mask = nil, dropout = 0, training = false}
 ---@return any
 function attention.dot_product_attention(q, k, v, opts)
-  opts = options.check("dot_product_attention", opts, {causal = false, dropout = 0, training = false},
-                       {mask = true})
+  opts = options.check("dot_product_attention", opts,
+    {causal = false, dropout = 0, training = false, mask = options.any()})
   local scores = q:matmul(k:transpose()) / math.sqrt(q:size(-1))
-  if opts.causal then scores = scores:masked_fill(causal_mask(q:size(-2), k:size(-2)), -math.huge) end
+  if opts.causal then scores = scores:masked_fill(causal_mask(q:size(-2), k:size(-2)),
+    -math.huge) end
   if opts.mask then scores = scores:masked_fill(opts.mask, -math.huge) end
   local weights = core.dropout(scores:softmax(-1), opts.dropout, opts.training)
   return weights:matmul(v)
@@ -49,7 +50,8 @@ attention.attention = module.class("attention", {
     end
   end,
   forward = function(self, x, memory, mask)
-    local function split(y) return y:reshape(y:size(1), y:size(2), self.heads, -1):transpose(2, 3) end
+    local function split(y) return y:reshape(y:size(1), y:size(2), self.heads, -1):transpose(2,
+      3) end
     memory = memory or x
     local y = attention.dot_product_attention(
       split(self.q_proj(x)), split(self.k_proj(memory)), split(self.v_proj(memory)),

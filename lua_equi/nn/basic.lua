@@ -25,11 +25,13 @@ basic.linear = module.class("linear", {
   end,
   forward = function(self, x) return core.linear(x, self.weight, self.bias) end,
   extra = function(self)
-    return ("%d, %d%s"):format(self.weight:size(2), self.weight:size(1), self.bias and "" or ", no bias")
+    return ("%d, %d%s"):format(self.weight:size(2), self.weight:size(1),
+      self.bias and "" or ", no bias")
   end,
 })
 
---- Rows of a table: ids (i64, from 1) of any shape -> [..., features]. weight is [entries, features],
+--- Rows of a table: ids (i64, from 1) of any shape -> [..., features]. weight is [entries,
+--- features],
 --- normal at the start.
 ---
 --- Example:

@@ -1,6 +1,7 @@
 --- Initialisers: fill a tensor in place with random numbers from equi.seed's stream, and return it.
 --
--- fan_in is the number of inputs of one output: size(2) times the rest; fan_out is size(1) times the
+-- fan_in is the number of inputs of one output: size(2) times the rest; fan_out is size(1) times
+-- the
 -- rest. Gains and defaults are PyTorch's.
 local core = require "lua_equi.core"
 local options = require "lua_equi.options"
@@ -17,7 +18,8 @@ end
 local function fans(x, who)
   local shape = x.shape
   if #shape < 2 then
-    error(("%s: needs at least 2 dims, x is %d-dimensional; use uniform or normal"):format(who, #shape), 3)
+    error(("%s: needs at least 2 dims, x is %d-dimensional; use uniform or normal"):format(who,
+      #shape), 3)
   end
   local rest = 1
   for d = 3, #shape do rest = rest * shape[d] end

@@ -1,9 +1,12 @@
 --- Modules: plain Lua tables of tensors and modules with a `forward`.
 --
 -- Nothing is registered. One recursive walk with a visited set finds parameters and buffers, and
--- everything else (save, load, to, freeze, count, print) is that walk. Rules of the walk: fields whose
--- name begins with "_" are private; a tensor whose name is in the class's `buffers` is a buffer, every
--- other tensor is a parameter; list entries are named from 0, as PyTorch names them, so that weights
+-- everything else (save, load, to, freeze, count, print) is that walk. Rules of the walk: fields
+-- whose
+-- name begins with "_" are private; a tensor whose name is in the class's `buffers` is a buffer,
+-- every
+-- other tensor is a parameter; list entries are named from 0, as PyTorch names them, so that
+-- weights
 -- import without a mapping. A userdata takes part if its metatable has `__children`.
 local core = require "lua_equi.core"
 local options = require "lua_equi.options"
@@ -13,7 +16,8 @@ local base = {}
 
 -- ---- the walk ----
 
--- Keys in a fixed order: list entries, then names by the alphabet. pairs() has no order, and the order
+-- Keys in a fixed order: list entries, then names by the alphabet. pairs() has no order, and the
+-- order
 -- decides which random numbers initialise which weight and which optimizer state belongs to it.
 local function sorted_keys(t)
   local numbers, names = {}, {}
@@ -61,7 +65,8 @@ local function visit(v, path, seen, f)
   end
 end
 
---- Calls f(kind, value, name, owner, key) for every module, parameter and buffer below m, each once,
+--- Calls f(kind, value, name, owner, key) for every module, parameter and buffer below m, each
+--- once,
 --- in a fixed order. kind is "module", "parameter" or "buffer"; owner[key] is the value's place.
 ---
 --- Example:
@@ -125,22 +130,36 @@ function module.state_dict(m)
   return state
 end
 
-local function shape_of(t) return table.concat(t.shape, " x ") end
+local function shape_of(t)
+  return t.ndim == 0 and "a single number" or table.concat(t.shape, " x ")
+end
 
-local function copy_state(own, state, problems)
+--- How a state dict differs from a module, in clauses: what is missing, misshapen, unexpected.
+---
+--- Example:
+---     local net = equi.nn.linear(2, 3)
+---     print(equi.nn.differences(net, {weight = net.weight})[1])   --> missing bias
+---@param m any
+---@param state table name -> tensor
+---@return string[] sorted; empty when all fits
+function module.differences(m, state)
+  local own, list = module.state_dict(m), {}
   for name, tensor in pairs(own) do
     local given = state[name]
     if given == nil then
-      problems[#problems + 1] = "missing " .. name
+      list[#list + 1] = "missing " .. name
+    elseif not core.is_tensor(given) then
+      list[#list + 1] = ("%s is a %s, the model's is a tensor"):format(name, type(given))
     elseif shape_of(given) ~= shape_of(tensor) then
-      problems[#problems + 1] = ("%s is %s, the model's is %s"):format(name, shape_of(given),
-                                                                      shape_of(tensor))
+      list[#list + 1] = ("%s is %s, the model's is %s"):format(name, shape_of(given),
+        shape_of(tensor))
     end
   end
   for name in pairs(state) do
-    if own[name] == nil then problems[#problems + 1] = "unexpected " .. name end
+    if own[name] == nil then list[#list + 1] = "unexpected " .. tostring(name) end
   end
-  table.sort(problems)
+  table.sort(list)
+  return list
 end
 
 --- Copies a state dict into a module. Nothing is changed unless everything fits.
@@ -158,14 +177,14 @@ end
 ---@return table problems empty when all was well
 function module.load_state_dict(m, state, opts)
   opts = options.check("load_state_dict", opts, {strict = true})
-  local own, problems = module.state_dict(m), {}
-  copy_state(own, state, problems)
+  local own, problems = module.state_dict(m), module.differences(m, state)
   local fatal = {}
   for _, p in ipairs(problems) do
     if opts.strict or p:find(", the model's is", 1, true) then fatal[#fatal + 1] = p end
   end
   if #fatal > 0 then
-    error(("load_state_dict: %d entries do not fit: %s"):format(#fatal, table.concat(fatal, "; ")), 2)
+    error(("load_state_dict: %d entries do not fit: %s"):format(#fatal, table.concat(fatal,
+      "; ")), 2)
   end
   for name, tensor in pairs(own) do
     if state[name] then tensor:copy_(state[name]) end
@@ -225,7 +244,8 @@ local function set_trainable(m, pattern, on, who)
     end
   end
   if n == 0 then
-    error(("%s: no parameter is called %s; named_parameters lists the names"):format(who, pattern), 3)
+    error(("%s: no parameter is called %s; named_parameters lists the names"):format(who,
+      pattern), 3)
   end
   return m
 end
@@ -270,7 +290,8 @@ end
 function module.train(m, on)
   on = on ~= false
   module.walk(m, function(kind, v)
-    if kind == "module" and type(v) == "table" and getmetatable(v) then rawset(v, "training", on) end
+    if kind == "module" and type(v) == "table" and getmetatable(v) then rawset(v, "training",
+      on) end
   end)
   return m
 end
@@ -282,6 +303,34 @@ end
 ---@param m any
 ---@return any m
 function module.eval(m) return module.train(m, false) end
+
+--- f(...) with the module and all below in evaluation mode; afterwards each is in the mode it was
+--- in,
+--- also after an error.
+---
+--- Example:
+---     local layer = equi.nn.dropout(0.5)
+---     print(equi.nn.evaluating(layer, function() return layer.training end), layer.training)
+---     --> false true
+---@param m any
+---@param f function
+---@param ... any
+---@return any ... what f returns
+function module.evaluating(m, f, ...)
+  local modes = {}
+  module.walk(m, function(kind, v)
+    if kind == "module" and type(v) == "table" and getmetatable(v) then
+      modes[v] = v.training
+      rawset(v, "training", false)
+    end
+  end)
+  local function finish(ok, ...)
+    for v, mode in pairs(modes) do rawset(v, "training", mode) end
+    if not ok then error((...), 0) end
+    return ...
+  end
+  return finish(pcall(f, ...))
+end
 
 local function copy(v, seen)
   if core.is_tensor(v) then
@@ -389,7 +438,8 @@ local function describe(m, name, depth, lines)
   end
 end
 
-for _, name in ipairs {"parameters", "named_parameters", "state_dict", "load_state_dict", "count", "to",
+for _, name in ipairs {"parameters", "named_parameters", "state_dict", "load_state_dict", "count",
+  "to",
                        "freeze", "unfreeze", "zero_grad", "train", "eval", "clone"} do
   base[name] = module[name]
 end

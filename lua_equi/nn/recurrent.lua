@@ -1,4 +1,5 @@
---- Recurrent layers over whole sequences: rnn, gru, lstm with several layers, both directions, dropout
+--- Recurrent layers over whole sequences: rnn, gru, lstm with several layers, both directions,
+--- dropout
 --- between layers, and sequences of different lengths.
 --
 -- Each layer and direction is one fused op (core/ops/rnn.c). Names and gate order are PyTorch's:
@@ -11,9 +12,11 @@ local options = require "lua_equi.options"
 
 local recurrent = {}
 local gates = {rnn = 1, gru = 3, lstm = 4}
-local defaults = {layers = 1, bidirectional = false, dropout = 0, bias = true, nonlinearity = "tanh"}
+local defaults = {layers = 1, bidirectional = false, dropout = 0, bias = true,
+  nonlinearity = "tanh"}
 
-local function suffix(layer, reverse) return ("_l%d%s"):format(layer - 1, reverse and "_reverse" or "") end
+local function suffix(layer, reverse) return ("_l%d%s"):format(layer - 1,
+  reverse and "_reverse" or "") end
 
 local function add_weights(self, inputs, layer, reverse)
   local H, rows, s = self.hidden, gates[self.kind] * self.hidden, suffix(layer, reverse)
@@ -53,7 +56,7 @@ local function new(kind)
 end
 
 local function forward(self, x, state, opts)
-  opts = options.check(self.kind, opts, {}, {lengths = true})
+  opts = options.check(self.kind, opts, {lengths = options.any()})
   local h0, c0 = state, nil
   if self.kind == "lstm" and state then h0, c0 = state[1], state[2] end
   local zero = not (h0 and (self.kind ~= "lstm" or c0)) and
@@ -63,18 +66,21 @@ local function forward(self, x, state, opts)
     local ys = {}
     for direction = 1, self.bidirectional and 2 or 1 do
       k = k + 1
-      ys[direction], hs[k], cs[k] = run(self, x, opts.lengths, h0 and h0[k] or zero, c0 and c0[k] or zero,
+      ys[direction], hs[k], cs[k] = run(self, x, opts.lengths, h0 and h0[k] or zero,
+        c0 and c0[k] or zero,
                                         layer, direction == 2)
     end
     x = #ys == 2 and core.cat(ys, 3) or ys[1]
-    if layer < self.layers and self.dropout > 0 then x = core.dropout(x, self.dropout, self.training) end
+    if layer < self.layers and self.dropout > 0 then x = core.dropout(x, self.dropout,
+      self.training) end
   end
   local h = core.stack(hs, 1)
   return x, self.kind == "lstm" and {h, core.stack(cs, 1)} or h
 end
 
 local function extra(self)
-  return ("%d, %d%s%s"):format(self.inputs, self.hidden, self.layers > 1 and ", layers " .. self.layers or "",
+  return ("%d, %d%s%s"):format(self.inputs, self.hidden,
+    self.layers > 1 and ", layers " .. self.layers or "",
                                self.bidirectional and ", both directions" or "")
 end
 
@@ -84,7 +90,8 @@ end
 
 --- Elman network: h' = tanh(W_ih x + b_ih + W_hh h + b_hh).
 ---
---- Call it as layer(x, h0, {lengths = ids}) -> y [B, T, H * directions], h [layers * directions, B, H].
+--- Call it as layer(x, h0, {lengths = ids}) -> y [B, T, H * directions], h [layers * directions, B,
+--- H].
 ---
 --- Example:
 ---     local y, h = equi.nn.rnn(3, 4)(equi.zeros(2, 5, 3))

@@ -63,7 +63,7 @@ static void collect(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   eq_mem.collections++;
   size_t heap = (size_t)lua_gc(L, LUA_GCCOUNT) << 10;
-  churn_limit = 16 * heap > CHURN_MIN ? 16 * heap : CHURN_MIN;
+  churn_limit = 64 * heap > CHURN_MIN ? 64 * heap : CHURN_MIN;
   eq_mem.churn = 0;
   size_t next = eq_mem.live + eq_mem.live / 2;
   eq_mem.next_collect = next > eq_mem.soft_limit ? next : eq_mem.soft_limit;

@@ -54,6 +54,7 @@ bool eq_lua_retry(lua_State *L, int status) {
  * time: collecting after CHURN_MIN bytes (more with a large Lua heap, which makes collections dear)
  * keeps the blocks in the processor's cache. */
 #define CHURN_MIN ((size_t)8 << 20)
+#define SMALL_HEAP ((size_t)1 << 20)
 static size_t churn_limit = CHURN_MIN;
 
 /* Tensors look 8 bytes small to Lua's collector, so we count bytes ourselves: a full collection
@@ -63,7 +64,7 @@ static void collect(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   eq_mem.collections++;
   size_t heap = (size_t)lua_gc(L, LUA_GCCOUNT) << 10;
-  churn_limit = 64 * heap > CHURN_MIN ? 64 * heap : CHURN_MIN;
+  churn_limit = heap > SMALL_HEAP ? 64 * heap : CHURN_MIN;
   eq_mem.churn = 0;
   size_t next = eq_mem.live + eq_mem.live / 2;
   eq_mem.next_collect = next > eq_mem.soft_limit ? next : eq_mem.soft_limit;

@@ -110,7 +110,8 @@ static int compute(eq_call *c) {
   int bad = op->shape ? op->shape(c) : elementwise_shape(c);
   if (bad || op->flags & EQ_VIEW) return bad;
   int (*run)(eq_call *) = eq_run_of(op);
-  return run ? run(c) : elementwise_run(c);
+  if (run != op->run && (bad = run(c)) != EQ_PASS) return bad; /* a backend's */
+  return op->run ? op->run(c) : elementwise_run(c);
 }
 
 /* compute() on row-major stand-ins of the inputs; c->in is what it was afterwards. */

@@ -35,7 +35,7 @@
 enum { EQ_MAXDIM = 8, EQ_MAXOUT = 6, EQ_MAXARG = 16, EQ_MAXLIST = 40, EQ_BASE = 1 };
 
 /* ---- errors: EQ_OK or one of these; eq_error holds the last one ---- */
-typedef enum { EQ_OK, EQ_ERR, EQ_NOMEM, EQ_STOP } eq_status;
+typedef enum { EQ_OK, EQ_ERR, EQ_NOMEM, EQ_STOP, EQ_PASS } eq_status; /* EQ_PASS: see backend */
 typedef struct eq_error_info {
   eq_status status;
   size_t wanted; /* bytes asked for, when status is EQ_NOMEM */
@@ -255,13 +255,17 @@ eq_tensor *eq_f(const char *op, const char *letters, ...);
 /* The same with all results; res[k] for every visible result. */
 int eq_fn(const char *op, eq_tensor **res, const char *letters, ...);
 
-/* ---- backend (backend.c): replace an op's run at load time ---- */
-enum { EQ_BACKEND_VERSION = 1 };
+/* ---- backend (backend.c): replace an op's run at load time ----
+ * A backend's run may return EQ_PASS before it writes anything: the portable kernel runs instead.
+ * The version grows with every change to the structs that such a run reads. */
+enum { EQ_BACKEND_VERSION = 1, EQ_MAXENTRY = 64 };
 typedef struct eq_backend {
   int version;
   const char *name;
-  struct { const char *op; int (*run)(eq_call *c); } entry[64];
+  int64_t (*calls)(void); /* how often its kernels ran; may be NULL */
+  struct { const char *op; int (*run)(eq_call *c); } entry[EQ_MAXENTRY];
 } eq_backend;
+const eq_backend *eq_backend_at(int i); /* NULL past the last */
 int eq_backend_register(const eq_backend *b);
 int (*eq_run_of(const eq_op *op))(eq_call *c);
 void eq_backend_reset(void);

@@ -15,26 +15,34 @@ local optim = {}
 
 local function is_module(v) return type(v) == "userdata" or getmetatable(v) ~= nil end
 
--- A module, a list of tensors, or a list of groups {params = ..., lr = ...} -> list of groups.
+-- The tensors of a module, of a table of modules and tensors, or of a list of tensors.
+local function tensors_of(v)
+  if core.is_tensor(v) then return {v} end
+  if not is_module(v) and core.is_tensor(v[1]) then return v end
+  return module.parameters(v)
+end
+
+-- Anything tensors_of takes, or a list of groups {params = ..., lr = ...} -> list of groups.
 local function to_groups(params, defaults, who)
-  if core.is_tensor(params) then params = {params} end
-  if is_module(params) then params = module.parameters(params) end
-  if #params > 0 and not core.is_tensor(params[1]) and params[1].params == nil then
-    params = module.parameters(params)
+  if type(params) ~= "table" and type(params) ~= "userdata" then
+    error(("%s: params must be a module or a list of tensors, got %s"):format(who, type(params)), 3)
   end
-  if #params == 0 then error(who .. ": there are no parameters to optimize", 3) end
-  if core.is_tensor(params[1]) then params = {{params = params}} end
-  local groups = {}
+  local first = type(params) == "table" and not is_module(params) and rawget(params, 1)
+  if type(first) ~= "table" or first.params == nil then params = {{params = params}} end
+  local groups, seen = {}, {}
   for i, given in ipairs(params) do
     local own = {}
     for k, v in pairs(given) do own[k] = v end
     own.params = nil
     local group = options.check(who, own, defaults)
-    group.params = is_module(given.params) and module.parameters(given.params) or given.params
+    group.params = tensors_of(given.params)
+    if #group.params == 0 then error(who .. ": there are no parameters to optimize", 3) end
     for j, p in ipairs(group.params) do
       if not core.is_tensor(p) or not p.is_leaf then
         error(("%s: parameter %d of group %d is no leaf tensor"):format(who, j, i), 3)
       end
+      if seen[p] then error(("%s: parameter %d of group %d comes twice"):format(who, j, i), 3) end
+      seen[p] = true
     end
     groups[i] = group
   end
@@ -178,7 +186,7 @@ local function new(name, params, opts, defaults, new_state, update)
     update = update},
                             optimizer)
   for i, g in ipairs(self.groups) do
-    if g.lr < 0 then error(("%s: lr must not be negative, got %g"):format(name, g.lr), 3) end
+    if g.lr < 0 then error(("%s: lr must not be negative, got %g"):format(name, g.lr), 2) end
     self.state[i] = new_state(g)
     self.state[i].step = 0
   end
@@ -254,7 +262,13 @@ end
 
 -- ---- clipping ----
 
-local function list_of(params) return is_module(params) and module.parameters(params) or params end
+local function list_of(v)
+  if getmetatable(v) ~= optimizer then return tensors_of(v) end
+  if #v.groups == 1 then return v.groups[1].params end
+  local list = {}
+  for _, g in ipairs(v.groups) do table.move(g.params, 1, #g.params, #list + 1, list) end
+  return list
+end
 
 --- Scales all gradients so that their joint norm is at most max_norm.
 ---
@@ -262,7 +276,7 @@ local function list_of(params) return is_module(params) and module.parameters(pa
 ---     local w = equi.ones(4, {requires_grad = true})
 ---     w:sum():backward()
 ---     print(equi.optim.clip_norm({w}, 1))   --> 2.0
----@param params any a module or a list of tensors
+---@param params any an optimizer (the fastest: no walk), a module or a list of tensors
 ---@param max_norm number
 ---@return number norm before clipping
 function optim.clip_norm(params, max_norm) return core.clip_grad_norm(list_of(params),
@@ -275,7 +289,7 @@ function optim.clip_norm(params, max_norm) return core.clip_grad_norm(list_of(pa
 ---     (w * 3):sum():backward()
 ---     equi.optim.clip_value({w}, 1)
 ---     print(w.grad:item())   --> 1.0
----@param params any a module or a list of tensors
+---@param params any an optimizer, a module or a list of tensors
 ---@param max number
 function optim.clip_value(params, max) core.clip_grad_value(list_of(params), max) end
 
@@ -283,6 +297,10 @@ function optim.clip_value(params, max) core.clip_grad_value(list_of(params), max
 
 local schedule = {}
 schedule.__index = schedule
+
+local function set_rates(self, factor)
+  for i, g in ipairs(self.optimizer.groups) do g.lr = self.start[i] * factor end
+end
 
 --- Moves the learning rates on by one; call it once per step or epoch. plateau takes the metric.
 ---
@@ -294,8 +312,7 @@ schedule.__index = schedule
 ---@param metric? number for plateau only
 function schedule:step(metric)
   self.count = self.count + 1
-  local factor = self:factor(metric)
-  for i, g in ipairs(self.optimizer.groups) do g.lr = self.start[i] * factor end
+  set_rates(self, self:factor(metric))
 end
 
 --- Plain numbers to save in a checkpoint.
@@ -330,7 +347,9 @@ end
 local function new_schedule(opt, fields)
   fields.optimizer, fields.count, fields.start = opt, 0, {}
   for i, g in ipairs(opt.groups) do fields.start[i] = g.lr end
-  return setmetatable(fields, schedule)
+  local self = setmetatable(fields, schedule)
+  if not self.best then set_rates(self, self:factor()) end -- a warm-up begins with the first step
+  return self
 end
 
 --- lr * gamma^floor(step / every).
@@ -368,7 +387,8 @@ function optim.multi_step(opt, milestones, opts)
   end})
 end
 
---- From lr down to lr * floor along half a cosine over `total` steps (Loshchilov & Hutter 2017).
+--- From lr down to lr * floor along half a cosine over `total` steps (Loshchilov & Hutter 2017),
+--- after `warmup` steps straight up from 0.
 ---
 --- Example:
 ---     local opt = equi.optim.sgd({equi.ones(1, {requires_grad = true})}, {lr = 1})
@@ -382,7 +402,7 @@ end
 function optim.cosine(opt, total, opts)
   opts = options.check("cosine", opts, {floor = 0, warmup = 0})
   return new_schedule(opt, {factor = function(self)
-    if self.count < opts.warmup then return (self.count + 1) / opts.warmup end
+    if self.count < opts.warmup then return self.count / opts.warmup end
     local done = math.min(1, (self.count - opts.warmup) / math.max(1, total - opts.warmup))
     return opts.floor + (1 - opts.floor) * 0.5 * (1 + math.cos(math.pi * done))
   end})

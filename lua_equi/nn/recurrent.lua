@@ -98,7 +98,8 @@ end
 ---     print(y:size())   --> 2 5 4
 ---@param inputs integer
 ---@param hidden integer
----@param opts? table {layers = 1, bidirectional = false, dropout = 0, bias = true, nonlinearity = "tanh"}
+---@param opts? table {layers = 1, bidirectional = false, dropout = 0, bias = true,
+--- nonlinearity = "tanh"}
 recurrent.rnn = class "rnn"
 
 --- Gated recurrent unit (Cho et al. 2014), PyTorch's variant: n = tanh(W x + b + r (U h + c)).

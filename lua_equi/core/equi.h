@@ -140,6 +140,14 @@ typedef struct eq_rng {
 extern eq_rng eq_default_rng;
 uint64_t eq_rng_take(eq_rng *r, uint64_t blocks); /* first counter of `blocks` blocks of 4 x 32 bits */
 void eq_philox(uint64_t seed, uint64_t counter, uint32_t out[4]);
+/* random.c: fill x, of any strides, from a stream. f32 and f64; whole numbers from low to high: i64. */
+int eq_fill_uniform(eq_tensor *x, double low, double high, eq_rng *rng);
+int eq_fill_normal(eq_tensor *x, double mean, double std, eq_rng *rng);
+int eq_fill_bernoulli(eq_tensor *x, double p, eq_rng *rng);
+int eq_fill_whole(eq_tensor *x, int64_t low, int64_t high, eq_rng *rng);
+eq_tensor *eq_permutation(int64_t n, eq_rng *rng);
+/* Ids [.., draws] drawn with probabilities proportional to weights [.., C]. */
+eq_tensor *eq_multinomial(const eq_tensor *weights, int64_t draws, bool replace, eq_rng *rng);
 
 /* ---- ops (registry.c reads signatures; apply.c runs) ----
  * A signature: "x:float, w:float?, xs:tensors, dim:dim=-1, keepdim:bool=false -> y, i; reserve".

@@ -6,7 +6,7 @@
 
 static const char default_key = 0; /* the state's default dtype: registry, by address */
 
-static eq_dtype default_dtype(lua_State *L) {
+eq_dtype eq_lua_default_dtype(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &default_key);
   eq_dtype t = lua_isinteger(L, -1) ? (eq_dtype)lua_tointeger(L, -1) : EQ_F32;
   lua_pop(L, 1);
@@ -14,7 +14,7 @@ static eq_dtype default_dtype(lua_State *L) {
 }
 
 static int default_dtype_(lua_State *L) {
-  eq_dtype old = default_dtype(L);
+  eq_dtype old = eq_lua_default_dtype(L);
   if (!lua_isnoneornil(L, 1)) {
     eq_dtype t = eq_lua_checkdtype(L, 1, "default_dtype");
     if (!eq_is_float(t))
@@ -35,7 +35,7 @@ typedef struct options {
 /* Reads {dtype=, requires_grad=} at the last argument if it is one, and removes it. */
 static options read_options(lua_State *L, const char *who) {
   static const char *const valid[] = {"dtype", "requires_grad", NULL};
-  options o = {default_dtype(L), false, false};
+  options o = {eq_lua_default_dtype(L), false, false};
   int top = lua_gettop(L);
   if (!top || !eq_lua_is_options(L, top)) return o;
   eq_lua_check_keys(L, top, who, valid);

@@ -48,6 +48,7 @@ int luaopen_lua_equi_core(lua_State *L) {
   lua_createtable(L, 0, 256);
   eq_lua_tensor(L);
   eq_lua_construct(L);
+  eq_lua_random(L);
   eq_lua_state(L);
   eq_lua_grad(L);
   eq_lua_group(L);

@@ -38,12 +38,14 @@ int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, co
 bool eq_lua_is_options(lua_State *L, int i); /* a table whose first key is a string */
 /* The number of entries used up is returned; nil-terminated list of valid keys is checked. */
 void eq_lua_check_keys(lua_State *L, int i, const char *who, const char *const *valid);
+eq_dtype eq_lua_default_dtype(lua_State *L); /* of constructors without {dtype=} */
 int64_t eq_lua_checkint(lua_State *L, int i, const char *who, const char *name);
 
 /* ---- registration: each adds its functions to the module table on top of the stack ---- */
 int eq_lua_ops(lua_State *L);
 int eq_lua_tensor(lua_State *L);
 int eq_lua_construct(lua_State *L);
+int eq_lua_random(lua_State *L);
 int eq_lua_state(lua_State *L);
 int eq_lua_grad(lua_State *L);
 int eq_lua_image(lua_State *L);

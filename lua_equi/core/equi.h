@@ -6,7 +6,8 @@
  * Shape letters used in all comments: B batch, C channels, H W height and width, T time,
  * D features, V vocabulary, K kernel, G group order, N anything flat. A gradient of x is gx.
  * dims count from 0 here and from 1 in Lua (core/lua converts). The VALUES of index tensors (token
- * ids, class targets, argmax) count from 1 in both: a kernel subtracts EQ_BASE when it reads one. */
+ * ids, class targets, argmax) count from 1 in both: a kernel subtracts EQ_BASE when it reads one.
+ */
 #ifndef EQUI_H
 #define EQUI_H
 #include <stdbool.h>
@@ -103,12 +104,13 @@ size_t eq_size(eq_dtype t);
 const char *eq_dtype_name(eq_dtype t);
 static inline bool eq_is_float(eq_dtype t) { return t == EQ_F32 || t == EQ_F64; }
 
-eq_tensor *eq_empty(eq_dtype t, int ndim, const int64_t *shape);  /* contents undefined */
+eq_tensor *eq_empty(eq_dtype t, int ndim, const int64_t *shape); /* contents undefined */
 eq_tensor *eq_zeros(eq_dtype t, int ndim, const int64_t *shape);
 eq_tensor *eq_full(eq_dtype t, int ndim, const int64_t *shape, double value);
-eq_tensor *eq_scalar(eq_dtype t, double value);                   /* 0-dimensional */
-eq_tensor *eq_meta(eq_dtype t, int ndim, const int64_t *shape);   /* shape only, no data */
-eq_tensor *eq_from_storage(eq_storage *s, eq_dtype t, int ndim, const int64_t *shape, size_t offset);
+eq_tensor *eq_scalar(eq_dtype t, double value);                 /* 0-dimensional */
+eq_tensor *eq_meta(eq_dtype t, int ndim, const int64_t *shape); /* shape only, no data */
+eq_tensor *eq_from_storage(eq_storage *s, eq_dtype t, int ndim, const int64_t *shape,
+                           size_t offset);
 eq_storage *eq_storage_wrap(void *data, size_t bytes, void (*release)(eq_storage *), void *owner);
 /* A view: same storage, own shape; no gradient link. offset in elements from x's first. */
 eq_tensor *eq_view(const eq_tensor *x, int ndim, const int64_t *shape, const int64_t *stride,
@@ -118,7 +120,7 @@ eq_tensor *eq_alias(const eq_tensor *x); /* a view of all of x */
 eq_tensor *eq_try_reshape(const eq_tensor *x, int ndim, const int64_t *shape);
 eq_tensor *eq_contiguous(eq_tensor *x); /* x itself, retained, or a row-major copy */
 eq_tensor *eq_clone(const eq_tensor *x);
-eq_tensor *eq_cast(eq_tensor *x, eq_dtype t); /* x itself, retained, if it has that dtype */
+eq_tensor *eq_cast(eq_tensor *x, eq_dtype t);      /* x itself, retained, if it has that dtype */
 int eq_copy(eq_tensor *dst, const eq_tensor *src); /* broadcasts and converts; shapes checked */
 eq_tensor *eq_retain(eq_tensor *x);
 void eq_release(eq_tensor *x); /* x may be NULL */
@@ -127,7 +129,9 @@ bool eq_same_shape(const eq_tensor *a, const eq_tensor *b);
 void eq_strides(int ndim, const int64_t *shape, int64_t *stride); /* row-major */
 /* "32 x 128" into a small ring of static buffers: usable a few times in one message. */
 const char *eq_shape_str(int ndim, const int64_t *shape);
-static inline const char *eq_shape_of(const eq_tensor *x) { return eq_shape_str(x->ndim, x->shape); }
+static inline const char *eq_shape_of(const eq_tensor *x) {
+  return eq_shape_str(x->ndim, x->shape);
+}
 double eq_get(const eq_tensor *x, int64_t flat); /* element in row-major order, as a double */
 int64_t eq_get_int(const eq_tensor *x, int64_t flat);
 void eq_set(eq_tensor *x, int64_t flat, double value);
@@ -138,7 +142,8 @@ typedef struct eq_rng {
   uint64_t seed, counter;
 } eq_rng;
 extern eq_rng eq_default_rng;
-uint64_t eq_rng_take(eq_rng *r, uint64_t blocks); /* first counter of `blocks` blocks of 4 x 32 bits */
+uint64_t eq_rng_take(eq_rng *r,
+                     uint64_t blocks); /* first counter of `blocks` blocks of 4 x 32 bits */
 void eq_philox(uint64_t seed, uint64_t counter, uint32_t out[4]);
 /* random.c: fill x, of any strides, from a stream. f32 and f64; whole numbers from low to high: i64. */
 int eq_fill_uniform(eq_tensor *x, double low, double high, eq_rng *rng);
@@ -157,15 +162,25 @@ eq_tensor *eq_multinomial(const eq_tensor *weights, int64_t draws, bool replace,
  * `=value` default; `=nil` may be absent (test with eq_given). Results after `;` are kept for the
  * backward pass and not returned to Lua. */
 typedef enum {
-  EQ_P_TENSOR, EQ_P_TENSORS, EQ_P_OPERAND, EQ_P_INT, EQ_P_NUM, EQ_P_BOOL, EQ_P_DIM, EQ_P_DIMS,
-  EQ_P_INTS, EQ_P_DTYPE, EQ_P_STR, EQ_P_CHOICE
+  EQ_P_TENSOR,
+  EQ_P_TENSORS,
+  EQ_P_OPERAND,
+  EQ_P_INT,
+  EQ_P_NUM,
+  EQ_P_BOOL,
+  EQ_P_DIM,
+  EQ_P_DIMS,
+  EQ_P_INTS,
+  EQ_P_DTYPE,
+  EQ_P_STR,
+  EQ_P_CHOICE
 } eq_kind;
 enum { EQ_ACC_FLOAT = 3, EQ_ACC_NUMBER = 15, EQ_ACC_INDEX = 4, EQ_ACC_MASK = 24, EQ_ACC_ANY = 31 };
 enum { EQ_MAXPARAM = 24 };
 typedef struct eq_param {
   const char *name;
   eq_kind kind;
-  uint8_t accept;             /* bit per dtype, for tensors */
+  uint8_t accept; /* bit per dtype, for tensors */
   bool optional, insert, has_default;
   int slot;                   /* number among the tensor parameters, or among the other arguments */
   double def;                 /* default (dims and lists: absent) */
@@ -189,11 +204,11 @@ typedef union eq_arg {
 typedef struct eq_call {
   const eq_op *op;
   int nin, nout, nlist;
-  eq_tensor **in;           /* tensor parameters in order, lists flattened; NULL where absent */
+  eq_tensor **in; /* tensor parameters in order, lists flattened; NULL where absent */
   eq_tensor *out[EQ_MAXOUT];
-  int count[4];             /* how many tensors each `tensors` parameter took, in order */
-  uint32_t given;           /* bit per argument slot: it was given or has a default */
-  uint64_t need;            /* backward: bit i is set when gx[i] is wanted (i < 64) */
+  int count[4];   /* how many tensors each `tensors` parameter took, in order */
+  uint32_t given; /* bit per argument slot: it was given or has a default */
+  uint64_t need;  /* backward: bit i is set when gx[i] is wanted (i < 64) */
   eq_arg arg[EQ_MAXARG];
   int64_t list[EQ_MAXLIST];
 } eq_call;
@@ -213,14 +228,16 @@ enum {
   EQ_OUT_BOOL = 1 << 1,    /* element-wise, out is bool */
   EQ_ANY_STRIDE = 1 << 2,  /* the kernel walks any strides; else apply passes row-major copies */
   EQ_VIEW = 1 << 3,        /* shape makes an alias; nothing is computed */
-  EQ_NO_GRAD = 1 << 4,     /* not differentiable by nature (comparisons, argmax): results need none */
-  EQ_INPLACE = 1 << 5,     /* also callable as NAME_(x, ...), result written into x */
-  EQ_HIDDEN = 1 << 6,      /* a rule's own op: no Lua function */
-  EQ_FUNCTION = 1 << 7,    /* equi.NAME only, no method */
-  EQ_MIXED = 1 << 8,       /* float inputs may differ in dtype */
-  EQ_SAVE_IN0 = 1 << 9, EQ_SAVE_IN1 = 1 << 10, EQ_SAVE_IN2 = 1 << 11,
-  EQ_SAVE_INS = 1 << 12,   /* every input */
-  EQ_SAVE_OUT = 1 << 13,   /* every output */
+  EQ_NO_GRAD = 1 << 4,  /* not differentiable by nature (comparisons, argmax): results need none */
+  EQ_INPLACE = 1 << 5,  /* also callable as NAME_(x, ...), result written into x */
+  EQ_HIDDEN = 1 << 6,   /* a rule's own op: no Lua function */
+  EQ_FUNCTION = 1 << 7, /* equi.NAME only, no method */
+  EQ_MIXED = 1 << 8,    /* float inputs may differ in dtype */
+  EQ_SAVE_IN0 = 1 << 9,
+  EQ_SAVE_IN1 = 1 << 10,
+  EQ_SAVE_IN2 = 1 << 11,
+  EQ_SAVE_INS = 1 << 12, /* every input */
+  EQ_SAVE_OUT = 1 << 13, /* every output */
   EQ_METHOD_ONLY = 1 << 14
 };
 
@@ -240,12 +257,13 @@ struct eq_op {
 };
 
 /* The kernel pair f_f32, f_f64 for a row. */
-#define FLOATS(f) { [EQ_F32] = f##_f32, [EQ_F64] = f##_f64 }
+#define FLOATS(f)                                                                                  \
+  { [EQ_F32] = f##_f32, [EQ_F64] = f##_f64 }
 
-const eq_op *eq_find(const char *name);       /* NULL if there is none */
+const eq_op *eq_find(const char *name); /* NULL if there is none */
 const eq_sig *eq_sig_of(const eq_op *op);
-const eq_op *eq_op_at(int i);                 /* NULL past the last */
-int eq_ops_init(void);                        /* parse all signatures, once; EQ_ERR names the bad row */
+const eq_op *eq_op_at(int i); /* NULL past the last */
+int eq_ops_init(void);        /* parse all signatures, once; EQ_ERR names the bad row */
 
 int eq_apply(eq_call *c);         /* outputs in c->out, owned by the caller */
 int eq_apply_inplace(eq_call *c); /* result goes into c->in[0]; c->out[0] is that, retained */
@@ -271,7 +289,10 @@ typedef struct eq_backend {
   int version;
   const char *name;
   int64_t (*calls)(void); /* how often its kernels ran; may be NULL */
-  struct { const char *op; int (*run)(eq_call *c); } entry[EQ_MAXENTRY];
+  struct {
+    const char *op;
+    int (*run)(eq_call *c);
+  } entry[EQ_MAXENTRY];
 } eq_backend;
 const eq_backend *eq_backend_at(int i); /* NULL past the last */
 int eq_backend_register(const eq_backend *b);
@@ -281,8 +302,9 @@ void eq_backend_reset(void);
 /* ---- autograd (grad.c) ---- */
 typedef struct eq_hook {
   struct eq_hook *next;
-  int out;
-  /* Replaces *g (new reference) or leaves it. */
+  int out;   /* result of the node whose gradient it sees */
+  bool gone; /* removed while hooks ran: freed with the node */
+  /* Replaces *g (new reference) or leaves it. NULL: only owns something for the node. */
   int (*call)(struct eq_hook *h, eq_tensor **g);
   void (*release)(struct eq_hook *h);
   void *owner;
@@ -298,20 +320,32 @@ struct eq_node {
   eq_tensor *gy[EQ_MAXOUT];
   eq_tensor *leaf; /* accumulator nodes: the leaf, not owned */
   eq_hook *hooks;
-  char *where;     /* Lua position of the call, in debug mode or when the rule is missing */
+  char *where; /* Lua position of the call, in debug mode or when the rule is missing */
   bool released, queued;
   struct eq_node *next; /* list of nodes waiting to be freed */
   eq_call call;         /* last: only the used part of call.list exists */
 };
 extern bool eq_grad_enabled;
-extern bool eq_debug;                             /* NaN watch, positions recorded */
-extern const char *(*eq_position)(void);          /* set by the binding: "file.lua:12" or "" */
-int eq_record(eq_call *c, eq_tensor **in);        /* apply only: link the outputs */
-int eq_check_nan(const eq_call *c);               /* debug mode */
+extern bool eq_debug;                      /* NaN watch, positions recorded */
+extern const char *(*eq_position)(void);   /* set by the binding: "file.lua:12" or "" */
+int eq_record(eq_call *c, eq_tensor **in); /* apply only: link the outputs */
+int eq_check_nan(const eq_call *c);        /* debug mode */
+extern bool eq_in_rule;                    /* backward watches the rule as a whole */
 int eq_require_grad(eq_tensor *x, bool on);
 bool eq_is_leaf(const eq_tensor *x);
+/* Adds h, owned from now on by the node of x, which runs its hooks in the order they came. */
+int eq_hook_add(eq_tensor *x, eq_hook *h);
+void eq_hook_remove(eq_node *n, eq_hook *h); /* also from inside a hook; h is released */
 eq_node *eq_node_retain(eq_node *n);
 void eq_node_release(eq_node *n);
+void eq_node_drop(eq_node *n); /* the saved tensors */
+extern const eq_op eq_leaf_op; /* op of accumulator nodes */
+bool eq_saves_input(const eq_op *op, int i);
+uint32_t eq_version_of(const eq_tensor *x);
+bool eq_any_nan(int n, eq_tensor *const *x);    /* NULL entries skipped */
+static inline size_t eq_call_bytes(int nlist) { /* a node's call exists up to its last list entry */
+  return offsetof(eq_call, list) + (size_t)nlist * sizeof(int64_t);
+}
 enum { EQ_RETAIN = 1, EQ_CREATE_GRAPH = 2 };
 /* Sends gy (NULL: ones) back from y. With nwrt > 0 the gradients of wrt go to gwrt (NULL where y
  * does not depend on it) and no leaf is touched. */
@@ -334,7 +368,7 @@ int eq_gemm(eq_dtype t, bool ta, bool tb, int64_t m, int64_t n, int64_t k, doubl
             int64_t ldc);
 const char *eq_blas_name(void);
 const char *eq_blas_warning(void); /* NULL, or why this build may be slow with our threads */
-void eq_blas_one_thread(void);    /* before the first product: see blas.c */
-bool eq_blas_concurrent(void);    /* may several of our threads call eq_gemm at once? */
+void eq_blas_one_thread(void);     /* before the first product: see blas.c */
+bool eq_blas_concurrent(void);     /* may several of our threads call eq_gemm at once? */
 
 #endif

@@ -1,79 +1,10 @@
 /* call.c -- one closure that serves every op: reads the arguments (args.c), runs the op, returns
- * its results. Also what happens when a call fails or memory runs short, and the registration of
- * ops.
+ * its results. Also the registration of ops.
  *
  * Order of things: read everything, push empty boxes for the results, compute, fill the boxes. The
  * only C-owned values are scalars made from numbers, released before anything may raise. */
 #include "args.h"
 #include <stdio.h>
-
-/* ---- failures ---- */
-
-/* lua.c installs its Ctrl-C hook on the main thread; the error must come from this thread. Calling
- * any Lua function makes the waiting hook run, and the hook raises "interrupted!". */
-static int nop(lua_State *L) {
-  (void)L;
-  return 0;
-}
-static void interrupt(lua_State *L) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  lua_State *M = lua_tothread(L, -1);
-  lua_pop(L, 1);
-  lua_Hook h = lua_gethook(M);
-  if (M != L && h) {
-    int mask = lua_gethookmask(M);
-    lua_sethook(M, NULL, 0, 0);
-    lua_sethook(L, h, mask, 1);
-  }
-  lua_pushcfunction(L, nop);
-  lua_call(L, 0, 0);
-}
-
-int eq_lua_raise(lua_State *L, const char *who) {
-  if (eq_error.status == EQ_STOP) interrupt(L);
-  char text[sizeof eq_error.text];
-  snprintf(text, sizeof text, "%s", eq_error.text);
-  luaL_where(L, 1);
-  if (who)
-    lua_pushfstring(L, "%s: %s", who, text);
-  else
-    lua_pushstring(L, text);
-  lua_concat(L, 2);
-  return lua_error(L);
-}
-
-bool eq_lua_retry(lua_State *L, int status) {
-  if (status != EQ_NOMEM) return false;
-  lua_gc(L, LUA_GCCOLLECT);
-  lua_gc(L, LUA_GCCOLLECT); /* finalizers of the first cycle free what the second may count */
-  eq_trim();
-  return true;
-}
-
-/* Small tensors never reach the limit, but a loop over them would walk through fresh memory all the
- * time: collecting after CHURN_MIN bytes (more with a large Lua heap, which makes collections dear)
- * keeps the blocks in the processor's cache. */
-#define CHURN_MIN ((size_t)8 << 20)
-#define SMALL_HEAP ((size_t)1 << 20)
-static size_t churn_limit = CHURN_MIN;
-
-/* Tensors look 8 bytes small to Lua's collector, so we count bytes ourselves: a full collection
- * when live bytes pass max(soft limit, 1.5 x what was live after the last one). Not while the
- * collector is stopped (also true inside finalizers). */
-static void collect(lua_State *L) {
-  lua_gc(L, LUA_GCCOLLECT);
-  eq_mem.collections++;
-  size_t heap = (size_t)lua_gc(L, LUA_GCCOUNT) << 10;
-  churn_limit = heap > SMALL_HEAP ? 64 * heap : CHURN_MIN;
-  eq_mem.churn = 0;
-  size_t next = eq_mem.live + eq_mem.live / 2;
-  eq_mem.next_collect = next > eq_mem.soft_limit ? next : eq_mem.soft_limit;
-}
-
-void eq_lua_pressure(lua_State *L) {
-  if (eq_mem.live <= eq_mem.next_collect && eq_mem.churn <= churn_limit) return;
-  if (lua_gc(L, LUA_GCISRUNNING)) collect(L);
-}
 
 /* ---- operands that are numbers take the dtype of the tensors ---- */
 static int make_scalars(reader *r) {

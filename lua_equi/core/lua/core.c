@@ -1,7 +1,7 @@
 /* core.c (binding) -- luaopen: puts together what the other files of this folder register.
  *
- * May run several times per process and per state (busted reloads modules): nothing here keeps state
- * outside the registry, and the metatable is made once. */
+ * May run several times per process and per state (busted reloads modules): nothing here keeps
+ * state outside the registry, and the metatable is made once. */
 #if defined(__linux__)
 #define _GNU_SOURCE /* dladdr, RTLD_NOLOAD */
 #endif
@@ -20,8 +20,8 @@
 #endif
 EXPORT int luaopen_lua_equi_core(lua_State *L);
 
-/* lua_close unloads C modules, but the worker threads of OpenMP and BLAS outlive it: unloading their
- * code under them crashes at exit (0-30 % of runs measured). So the module stays loaded. */
+/* lua_close unloads C modules, but the worker threads of OpenMP and BLAS outlive it: unloading
+ * their code under them crashes at exit (0-30 % of runs measured). So the module stays loaded. */
 static void pin(void) {
 #if defined(__linux__)
   Dl_info info;
@@ -49,8 +49,12 @@ int luaopen_lua_equi_core(lua_State *L) {
   eq_lua_tensor(L);
   eq_lua_construct(L);
   eq_lua_random(L);
+  eq_lua_watch(L);
   eq_lua_state(L);
   eq_lua_grad(L);
+  eq_lua_hooks(L);
+  eq_lua_custom(L);
+  eq_lua_print(L);
   eq_lua_group(L);
   eq_lua_action(L);
   eq_lua_equitune(L);

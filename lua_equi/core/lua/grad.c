@@ -18,13 +18,28 @@ static int read_flags(lua_State *L, int i, const char *who) {
   return flags;
 }
 
+static lua_State *caller;
+
+lua_State *eq_lua_caller(void) { return caller; }
+
+/* The pass never raises: rules and hooks written in Lua run protected. */
+static int run(lua_State *L, eq_tensor **y, eq_tensor **gy, int nwrt, eq_tensor **wrt,
+               eq_tensor **gwrt, int flags) {
+  lua_State *outer = caller;
+  caller = L;
+  int bad = eq_backward(1, y, gy, nwrt, wrt, gwrt, flags);
+  caller = outer;
+  return bad;
+}
+
 static int backward(lua_State *L) { /* y:backward(gy, {retain=, create_graph=}) */
   eq_tensor *y = eq_lua_checktensor(L, 1, "backward", "y");
   int at = 2;
   eq_tensor *gy = eq_lua_totensor(L, 2);
   if (gy || lua_isnil(L, 2)) at = 3;
   int flags = read_flags(L, at, "backward");
-  int bad = eq_backward(1, &y, &gy, 0, NULL, NULL, flags);
+  eq_lua_pressure(L);
+  int bad = run(L, &y, &gy, 0, NULL, NULL, flags);
   if (bad) return eq_lua_raise(L, "backward");
   return 0;
 }
@@ -33,7 +48,8 @@ static int backward(lua_State *L) { /* y:backward(gy, {retain=, create_graph=}) 
 static int read_list(lua_State *L, int i, eq_tensor **out, const char *name) {
   if ((out[0] = eq_lua_totensor(L, i))) return 1;
   if (lua_type(L, i) != LUA_TTABLE)
-    luaL_error(L, "grad: %s must be a tensor or a list of tensors, got %s", name, luaL_typename(L, i));
+    luaL_error(L, "grad: %s must be a tensor or a list of tensors, got %s", name,
+               luaL_typename(L, i));
   int n = (int)lua_rawlen(L, i);
   if (n > MAXROOT) luaL_error(L, "grad: at most %d tensors in %s, got %d", MAXROOT, name, n);
   for (int k = 0; k < n; k++) {
@@ -55,7 +71,8 @@ static int grad(lua_State *L) { /* grad(y, xs, {gy=, retain=, create_graph=}) */
     if (!wrt[i]->node) return luaL_error(L, "grad: xs[%d] does not require a gradient", i + 1);
   luaL_checkstack(L, n + 4, "grad");
   for (int i = 0; i < n; i++) box[i] = eq_lua_newbox(L);
-  int bad = eq_backward(1, y, gy, n, wrt, g, flags);
+  eq_lua_pressure(L);
+  int bad = run(L, y, gy, n, wrt, g, flags);
   if (bad) return eq_lua_raise(L, "grad");
   for (int i = 0; i < n; i++) *box[i] = g[i];
   int first = lua_gettop(L) - n + 1;
@@ -96,24 +113,36 @@ static int debug_mode(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"grad", grad}, {"grad_enabled", grad_enabled},
-                                     {"no_grad", no_grad}, {"debug", debug_mode}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"grad", grad},
+                                     {"grad_enabled", grad_enabled},
+                                     {"no_grad", no_grad},
+                                     {"debug", debug_mode},
+                                     {NULL, NULL}};
 
 static const eq_lua_doc docs[] = {
     {"backward", "y, gy=nil, {retain=, create_graph=}",
-     "Sends the gradient from y back to every leaf x that requires one, adding to x.grad.\ny must be a "
+     "Sends the gradient from y back to every leaf x that requires one, adding to x.grad.\ny must "
+     "be a "
      "single number unless gy, the gradient to start with, is given. The graph is released on the\n"
-     "way; retain = true keeps it, create_graph = true records the pass itself for second derivatives.",
-     "local x = equi.tensor({3}, {requires_grad = true})\n(x * x):backward()\nprint(x.grad:item())  --> 6.0"},
+     "way; retain = true keeps it, create_graph = true records the pass itself for second "
+     "derivatives.",
+     "local x = equi.tensor({3}, {requires_grad = true})\n(x * x):backward()\nprint(x.grad:item()) "
+     " --> 6.0"},
     {"grad", "y, xs, gy=nil, {retain=, create_graph=} -> gx, ...",
-     "Gradients of y with respect to the tensors xs, returned instead of stored; nil where y does not "
-     "depend on one.", "local x = equi.tensor({3}, {requires_grad = true})\nprint(equi.grad(x ^ 3, x):item())  --> 27.0"},
+     "Gradients of y with respect to the tensors xs, returned instead of stored; nil where y does "
+     "not "
+     "depend on one.",
+     "local x = equi.tensor({3}, {requires_grad = true})\nprint(equi.grad(x ^ 3, x):item())  --> "
+     "27.0"},
     {"grad_enabled", "on=nil -> old", "Whether operations are recorded; sets it when given.",
      "print(equi.grad_enabled())  --> true"},
     {"no_grad", "f, ... -> f(...)", "Calls f without recording, and returns its results.",
-     "local w = equi.ones(2):requires_grad_()\nprint(equi.no_grad(function() return w * 2 end).requires_grad)  --> false"},
-    {"debug", "on=nil -> old", "Debug mode: every op is checked for NaN, and messages of the backward "
-     "pass name the Lua line of the forward call. Slow.", "print(equi.debug())  --> false"},
+     "local w = equi.ones(2):requires_grad_()\nprint(equi.no_grad(function() return w * 2 "
+     "end).requires_grad)  --> false"},
+    {"debug", "on=nil -> old",
+     "Debug mode: every op is checked for NaN, and messages of the backward "
+     "pass name the Lua line of the forward call. Slow.",
+     "print(equi.debug())  --> false"},
     {0}};
 
 int eq_lua_grad(lua_State *L) {

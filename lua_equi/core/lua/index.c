@@ -9,8 +9,8 @@
 static int64_t position(lua_State *L, int64_t i, int64_t n, int d) {
   int64_t k = i < 0 ? i + n : i - 1;
   if (i == 0 || k < 0 || k >= n)
-    luaL_error(L, "index: position %I of dim %d is out of range, the dim has %I", (LUAI_UACINT)i, d + 1,
-               (LUAI_UACINT)n);
+    luaL_error(L, "index: position %I of dim %d is out of range, the dim has %I", (LUAI_UACINT)i,
+               d + 1, (LUAI_UACINT)n);
   return k;
 }
 
@@ -94,7 +94,8 @@ static eq_tensor *source(lua_State *L, int i, const eq_tensor *x) {
   eq_tensor **box = eq_lua_newbox(L), *y = eq_lua_totensor(L, i);
   if (y) return *box = eq_retain(y);
   if (lua_type(L, i) != LUA_TNUMBER && !lua_isboolean(L, i))
-    luaL_error(L, "assignment: the value must be a tensor or a number, got %s", luaL_typename(L, i));
+    luaL_error(L, "assignment: the value must be a tensor or a number, got %s",
+               luaL_typename(L, i));
   *box = eq_scalar(x->dtype, lua_isboolean(L, i) ? lua_toboolean(L, i) : lua_tonumber(L, i));
   if (!*box) eq_lua_raise(L, "assignment");
   return *box;
@@ -102,13 +103,15 @@ static eq_tensor *source(lua_State *L, int i, const eq_tensor *x) {
 
 static int set(lua_State *L) {
   eq_tensor *x = eq_lua_checktensor(L, 1, "assignment", "x"), *key = eq_lua_totensor(L, 2);
+  eq_lua_pressure(L);
   eq_tensor *y = source(L, 3, x);
   if (eq_grad_enabled && (x->node || y->node))
     return luaL_error(L, "assignment: in-place changes are not recorded for gradients; build the "
                          "tensor with cat, stack, where or scatter, or use equi.no_grad");
   if (key && (key->dtype == EQ_BOOL || key->dtype == EQ_U8)) {
     eq_tensor **r = eq_lua_newbox(L);
-    if (!(*r = eq_f("where", "ttt", key, y, x)) || eq_copy(x, *r)) return eq_lua_raise(L, "assignment");
+    if (!(*r = eq_f("where", "ttt", key, y, x)) || eq_copy(x, *r))
+      return eq_lua_raise(L, "assignment");
   } else if (key) {
     return luaL_error(L, "assignment: at an index tensor use index_copy or scatter");
   } else {

@@ -21,15 +21,30 @@ void eq_lua_add_docs(lua_State *L, const eq_lua_doc *docs); /* module table on t
 eq_tensor **eq_lua_newbox(lua_State *L);
 eq_tensor *eq_lua_totensor(lua_State *L, int i); /* NULL when it is none */
 eq_tensor *eq_lua_checktensor(lua_State *L, int i, const char *who, const char *name);
-void eq_lua_forget_tensor(void); /* before the state that opened us is closed */
+void eq_lua_forget_tensor(void);              /* before the state that opened us is closed */
 void eq_lua_push(lua_State *L, eq_tensor *x); /* takes over the reference; raises if x is NULL */
 
-/* ---- failures (call.c) ---- */
+/* ---- failures (raise.c) ---- */
 /* Raise eq_error as "position: who: sentence". After EQ_STOP runs the interrupt's hook instead. */
 int eq_lua_raise(lua_State *L, const char *who);
 /* After EQ_NOMEM, once: give memory back and tell the caller to try again. */
 bool eq_lua_retry(lua_State *L, int status);
-void eq_lua_pressure(lua_State *L); /* collect when live bytes passed the limit */
+/* First thing in every function that computes: notes the thread for messages and Ctrl-C, and
+ * collects garbage when live bytes passed the limit. */
+void eq_lua_pressure(lua_State *L);
+lua_State *eq_lua_running(void); /* the thread that called pressure last, or NULL */
+
+/* ---- Lua values that C holds on to (anchor.c) ---- */
+/* Pops the value on top and keeps it until it is dropped, or until the userdata at stack place
+ * `box` is collected (box > 0). Returns its number. */
+int64_t eq_lua_anchor(lua_State *L, int box);
+bool eq_lua_anchored(lua_State *L, int64_t id); /* pushes it; false when it is gone */
+void eq_lua_drop(lua_State *L, int64_t id);     /* any thread of the state; allocates nothing */
+lua_State *eq_lua_main(lua_State *L);
+/* Runs f(job) protected on the thread that called backward; an error becomes the sentence "in
+ * `what` of `name`: message". */
+int eq_lua_protected(lua_CFunction f, void *job, const char *what, const char *name);
+lua_State *eq_lua_caller(void); /* that thread; NULL outside of a backward pass (grad.c) */
 
 /* ---- reading arguments (args.c) ---- */
 eq_dtype eq_lua_checkdtype(lua_State *L, int i, const char *who);
@@ -48,6 +63,10 @@ int eq_lua_construct(lua_State *L);
 int eq_lua_random(lua_State *L);
 int eq_lua_state(lua_State *L);
 int eq_lua_grad(lua_State *L);
+int eq_lua_watch(lua_State *L);
+int eq_lua_hooks(lua_State *L);
+int eq_lua_custom(lua_State *L);
+int eq_lua_print(lua_State *L);
 int eq_lua_image(lua_State *L);
 int eq_lua_backend(lua_State *L);
 int eq_lua_file(lua_State *L);

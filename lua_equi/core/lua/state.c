@@ -1,62 +1,5 @@
-/* state.c (binding) -- what is set for the whole process: seed, threads, memory, Ctrl-C. */
+/* state.c (binding) -- what is set for the whole process: seed, threads, memory. */
 #include "lua_equi.h"
-#include <string.h>
-
-/* ---- Ctrl-C ----
- * lua.c answers SIGINT by setting a hook on its main thread. Long kernels look for that hook: a
- * change means that the user wants the prompt back. Comparing pointers is safe from any call. */
-static lua_State *main_thread;
-
-static bool poll(void) {
-  return main_thread && lua_gethook(main_thread) != NULL && lua_gethookmask(main_thread) == (LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT);
-}
-
-/* The main thread of the state that loaded us last; a closed state must not be asked. */
-static int forget(lua_State *L) {
-  (void)L;
-  main_thread = NULL;
-  eq_poll = NULL;
-  eq_lua_forget_tensor();
-  return 0;
-}
-
-static const char *where(void) {
-  static char text[256];
-  lua_Debug ar;
-  text[0] = 0;
-  if (!main_thread) return text;
-  for (int level = 0; lua_getstack(main_thread, level, &ar); level++) {
-    lua_getinfo(main_thread, "Sl", &ar);
-    if (ar.currentline <= 0) continue;
-    size_t n = strlen(ar.short_src);
-    if (n > 200) n = 200;
-    memcpy(text, ar.short_src, n);
-    text[n++] = ':';
-    lua_Integer line = ar.currentline;
-    char digits[24];
-    int k = 0;
-    for (; line; line /= 10) digits[k++] = (char)('0' + line % 10);
-    while (k) text[n++] = digits[--k];
-    text[n] = 0;
-    return text;
-  }
-  return text;
-}
-
-static void watch(lua_State *L) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  main_thread = lua_tothread(L, -1);
-  lua_pop(L, 1);
-  eq_poll = poll;
-  eq_position = where;
-  lua_newuserdatauv(L, 1, 0); /* dies with the state */
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, forget);
-  lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
-  static const char key = 0;
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
-}
 
 /* ---- random numbers ---- */
 static int seed(lua_State *L) {
@@ -142,7 +85,8 @@ static int memory(lua_State *L) {
 
 /* Tests: let the n-th allocation from now fail; nil switches that off. */
 static int fail_allocation(lua_State *L) {
-  eq_mem.fail_after = lua_isnoneornil(L, 1) ? -1 : eq_lua_checkint(L, 1, "fail_allocation", "n") - 1;
+  eq_mem.fail_after =
+      lua_isnoneornil(L, 1) ? -1 : eq_lua_checkint(L, 1, "fail_allocation", "n") - 1;
   return 0;
 }
 
@@ -178,9 +122,13 @@ static int build(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"seed", seed}, {"rng_state", rng_state}, {"threads", threads},
-                                     {"memory", memory}, {"fail_allocation", fail_allocation},
-                                     {"build", build}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"seed", seed},
+                                     {"rng_state", rng_state},
+                                     {"threads", threads},
+                                     {"memory", memory},
+                                     {"fail_allocation", fail_allocation},
+                                     {"build", build},
+                                     {NULL, NULL}};
 
 static const eq_lua_doc docs[] = {
     {"seed", "n -> ; () -> n", "Starts the random stream n, or returns the current seed.",
@@ -188,16 +136,18 @@ static const eq_lua_doc docs[] = {
     {"rng_state", "() -> {seed, counter}; state -> ",
      "The whole state of the random stream, to save in checkpoints, or restores one.",
      "local s = equi.rng_state()\nequi.rng_state(s)\nprint(#s)  --> 2"},
-    {"threads", "n=nil -> n", "Number of threads for our kernels and for BLAS; sets it when given. "
-     "Results do not depend on it.", "print(equi.threads(1))  --> 1"},
+    {"threads", "n=nil -> n",
+     "Number of threads for our kernels and for BLAS; sets it when given. "
+     "Results do not depend on it.",
+     "print(equi.threads(1))  --> 1"},
     {"memory", "verb or {soft_limit=, cache_limit=} -> table",
-     "Bytes in use by tensors: live, peak, cached and limits. \"trim\" collects and gives cached blocks "
+     "Bytes in use by tensors: live, peak, cached and limits. \"trim\" collects and gives cached "
+     "blocks "
      "back, \"collect\" only collects, \"reset_peak\" restarts the peak.",
      "local m = equi.memory()\nprint(m.live <= m.peak)  --> true"},
     {0}};
 
 int eq_lua_state(lua_State *L) {
-  watch(L);
   luaL_setfuncs(L, functions, 0);
   eq_lua_add_docs(L, docs);
   return 0;

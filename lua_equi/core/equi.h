@@ -272,6 +272,25 @@ int eq_out(eq_call *c, int k, eq_dtype t, int ndim, const int64_t *shape);
 int eq_broadcast(int n, eq_tensor *const *x, int *ndim, int64_t *shape); /* NULL entries skipped */
 /* Run kernel over all elements of t[0..n-1], every one broadcast to the shape of t[n-1]. */
 int eq_elementwise(eq_kernel k, int n, eq_tensor *const *t, const eq_call *c);
+/* ---- ops along dims (rows.c) ---- */
+/* What a row kernel sees: inputs 0 and 1, results 0 and 1, all row-major; rows of n numbers, or one
+ * number per row in results that are not full. */
+typedef struct eq_rows {
+  const char *a, *b;
+  char *y, *z;
+  int64_t n;
+  const eq_call *call;
+} eq_rows;
+typedef void (*eq_row_fn)(const eq_rows *r, int64_t begin, int64_t end);
+/* Runs the kernel over all rows along the dims of the mask. full: results have x's shape. */
+int eq_over_rows(eq_call *c, unsigned mask, bool full, eq_row_fn run);
+/* The dims in the list argument `slot` as a bit mask; all when it is absent or empty. */
+int eq_dim_mask(const eq_call *c, int slot, unsigned *mask);
+/* x's shape without the dims of the mask, or with size 1 there; returns how many dims. */
+int eq_reduced_shape(const eq_tensor *x, unsigned mask, bool keep, int64_t *shape);
+int64_t eq_row_length(const eq_tensor *x, unsigned mask);
+
+/* ---- calling ops from C ---- */
 /* An op from C, first result: eq_f("sum", "tlb", x, 1, dims, true). One letter an argument, in
  * signature order: t tensor, T tensor that is released afterwards (so calls nest), n tensor
  * operand or num argument from a double, i int64_t or int-like (pass int64_t), b bool (int),

@@ -278,6 +278,17 @@ static void check_not_twice(reader *r, const eq_param *p) {
   lua_pop(r->L, 1);
 }
 
+/* An empty table at the end is an empty list where p takes one, else options without any. */
+static bool is_no_options(reader *r, const eq_param *p) {
+  bool list = p->kind == EQ_P_TENSORS || p->kind == EQ_P_DIMS || p->kind == EQ_P_INTS;
+  if (list || r->options || r->next != r->top || lua_type(r->L, r->next) != LUA_TTABLE)
+    return false;
+  lua_pushnil(r->L);
+  if (!lua_next(r->L, r->next)) return true;
+  lua_pop(r->L, 2);
+  return false;
+}
+
 static void read_params(reader *r) {
   lua_State *L = r->L;
   int lists = 0;
@@ -290,6 +301,7 @@ static void read_params(reader *r) {
       named = !lua_isnil(L, -1);
       if (!named) lua_pop(L, 1);
     }
+    if (is_no_options(r, p)) lua_settop(L, --r->top);
     int last = r->options ? r->options - 1 : r->top;
     if (named) {
       luaL_checkstack(L, 8, r->op->name);

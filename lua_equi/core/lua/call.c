@@ -51,7 +51,9 @@ static int call(lua_State *L, bool inplace) {
     else
       eq_release(r.c.out[k]);
   }
-  return n;
+  if (r.c.nout >= n) return n;
+  lua_pop(L, n - r.c.nout); /* max without a dim has no positions to return */
+  return r.c.nout;
 }
 
 static int call_op(lua_State *L) { return call(L, false); }

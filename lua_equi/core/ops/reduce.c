@@ -1,35 +1,37 @@
-/* reduce.c -- sums and their relatives over any set of dims.
+/* reduce.c -- sums over any set of dims, the reduction that everything else is made of.
  *
  * The input is viewed as outer x reduced elements: kept dims outside, reduced dims inside. A long
- * reduction is summed in fixed blocks of BLOCK elements, so the result does not depend on the number
- * of threads, and the rounding error grows with the number of blocks, not of elements. */
+ * reduction is summed in fixed blocks of BLOCK elements, whose sums are added as doubles: the
+ * result does not depend on the number of threads, and f32 stays exact to its last digits. */
 #ifdef T
-/* Sum of n elements `step` apart, in eight interleaved partial sums. */
+/* Sum of n elements `step` apart, in interleaved partial sums. */
 EQ_SIMD static T FN(block_sum)(const T *x, int64_t n, int64_t step) {
-  T part[8] = {0}, sum = 0;
+  T part[LANES] = {0}, sum = 0;
   int64_t i = 0;
   if (step == 1)
-    for (; i + 8 <= n; i += 8)
-      for (int k = 0; k < 8; k++) part[k] += x[i + k];
-  for (; i < n; i++) part[i % 8] += x[i * step];
-  for (int k = 0; k < 8; k++) sum += part[k];
+    for (; i + LANES <= n; i += LANES)
+      for (int k = 0; k < LANES; k++) part[k] += x[i + k];
+  for (; i < n; i++) part[i % LANES] += x[i * step];
+  for (int k = 0; k < LANES; k++) sum += part[k];
   return sum;
 }
 
-static T FN(long_sum)(const T *x, int64_t n, int64_t step) {
-  T sum = 0;
-  for (int64_t i = 0; i < n; i += BLOCK) sum += FN(block_sum)(x + i * step, n - i < BLOCK ? n - i : BLOCK, step);
+static double FN(long_sum)(const T *x, int64_t n, int64_t step) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i += BLOCK)
+    sum += (double)FN(block_sum)(x + i * step, n - i < BLOCK ? n - i : BLOCK, step);
   return sum;
 }
 
 /* Rows [begin, end) of the result; for each, all reduced elements. */
 static void FN(sum_rows)(const plan *p, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; r++) {
-    const T *x = (const T *)(const void *)p->x + offset_of(r, p->nkept, p->kept_size, p->kept_stride);
-    T sum = 0;
+    const T *x =
+        (const T *)(const void *)p->x + offset_of(r, p->nkept, p->kept_size, p->kept_stride);
+    double sum = 0;
     for (int64_t k = 0; k < p->rows; k++)
       sum += FN(long_sum)(x + offset_of(k, p->nred, p->red_size, p->red_stride), p->inner, p->step);
-    ((T *)(void *)p->y)[r] = sum;
+    ((T *)(void *)p->y)[r] = (T)sum;
   }
 }
 
@@ -41,16 +43,16 @@ EQ_SIMD static void FN(add_row)(T *y, const T *x, int64_t n) {
 #include "../equi.h"
 #include <string.h>
 
-enum { BLOCK = 4096, PIECE = 32768 };
+enum { LANES = 16, BLOCK = 1024, PIECE = 32768 };
 
 typedef struct plan {
   const char *x;
   char *y;
   eq_dtype dtype;
-  int nkept, nred;                 /* reduced dims without the innermost */
+  int nkept, nred; /* reduced dims without the innermost */
   int64_t kept_size[EQ_MAXDIM], kept_stride[EQ_MAXDIM];
   int64_t red_size[EQ_MAXDIM], red_stride[EQ_MAXDIM];
-  int64_t rows, inner, step;       /* the innermost reduced dim */
+  int64_t rows, inner, step; /* the innermost reduced dim */
 } plan;
 
 static inline int64_t offset_of(int64_t i, int n, const int64_t *size, const int64_t *stride) {
@@ -65,39 +67,11 @@ static inline int64_t offset_of(int64_t i, int n, const int64_t *size, const int
 #define EQ_FILE "ops/reduce.c"
 #include "../floats.h"
 
-/* ---- which dims ---- */
-/* The set of reduced dims as a bit mask: the list in argument `slot`, or all. */
-static int dim_mask(const eq_call *c, int slot, unsigned *mask) {
-  const eq_tensor *x = c->in[0];
-  *mask = 0;
-  if (!eq_given(c, slot)) {
-    *mask = (1u << x->ndim) - 1;
-    return EQ_OK;
-  }
-  int n;
-  const int64_t *d = eq_list(c, slot, &n);
-  for (int i = 0; i < n; i++) {
-    if (*mask >> d[i] & 1) return eq_fail("dim %d is named twice", (int)d[i] + 1);
-    *mask |= 1u << d[i];
-  }
-  if (n == 0) *mask = (1u << x->ndim) - 1;
-  return EQ_OK;
-}
-
-static int reduced_shape(const eq_tensor *x, unsigned mask, bool keep, int64_t *shape) {
-  int n = 0;
-  for (int d = 0; d < x->ndim; d++) {
-    if (!(mask >> d & 1)) shape[n++] = x->shape[d];
-    else if (keep) shape[n++] = 1;
-  }
-  return n;
-}
-
 static int reduce_shape(eq_call *c) {
   unsigned mask;
   int64_t shape[EQ_MAXDIM];
-  if (dim_mask(c, 0, &mask)) return EQ_ERR;
-  int n = reduced_shape(c->in[0], mask, c->arg[1].i, shape);
+  if (eq_dim_mask(c, 0, &mask)) return EQ_ERR;
+  int n = eq_reduced_shape(c->in[0], mask, c->arg[1].i, shape);
   return eq_out(c, 0, c->in[0]->dtype, n, shape);
 }
 
@@ -141,8 +115,10 @@ static void column_piece(int64_t begin, int64_t end, void *ctx) {
     for (int64_t i = 0; i < p->inner; i++) {
       const char *row = p->x + (size_t)(at + i * p->step + begin) * size;
       char *y = p->y + (size_t)begin * size;
-      if (p->dtype == EQ_F32) add_row_f32((float *)(void *)y, (const float *)(const void *)row, end - begin);
-      else add_row_f64((double *)(void *)y, (const double *)(const void *)row, end - begin);
+      if (p->dtype == EQ_F32)
+        add_row_f32((float *)(void *)y, (const float *)(const void *)row, end - begin);
+      else
+        add_row_f64((double *)(void *)y, (const double *)(const void *)row, end - begin);
     }
   }
 }
@@ -158,7 +134,8 @@ static bool is_column_sum(const plan *p, int64_t kept) {
 
 static void sum_ints(const plan *p, int64_t kept) {
   for (int64_t r = 0; r < kept; r++) {
-    const int64_t *x = (const int64_t *)(const void *)p->x + offset_of(r, p->nkept, p->kept_size, p->kept_stride);
+    const int64_t *x =
+        (const int64_t *)(const void *)p->x + offset_of(r, p->nkept, p->kept_size, p->kept_stride);
     uint64_t sum = 0;
     for (int64_t k = 0; k < p->rows; k++) {
       const int64_t *row = x + offset_of(k, p->nred, p->red_size, p->red_stride);
@@ -172,7 +149,7 @@ static int sum_run(eq_call *c) {
   unsigned mask;
   plan p;
   int64_t kept = c->out[0]->numel, each = kept ? c->in[0]->numel / kept : 0;
-  if (dim_mask(c, 0, &mask)) return EQ_ERR;
+  if (eq_dim_mask(c, 0, &mask)) return EQ_ERR;
   make_plan(c, mask, &p);
   if (!eq_is_float(p.dtype)) {
     sum_ints(&p, kept);
@@ -198,16 +175,22 @@ static int sum_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
   const eq_tensor *x = c->in[0];
   unsigned mask;
   int64_t shape[EQ_MAXDIM];
-  if (dim_mask(c, 0, &mask)) return EQ_ERR;
-  int n = reduced_shape(x, mask, true, shape);
+  if (eq_dim_mask(c, 0, &mask)) return EQ_ERR;
+  int n = eq_reduced_shape(x, mask, true, shape);
   gx[0] = eq_f("expand", "Tl", eq_f("reshape", "tl", gy[0], n, shape), x->ndim, x->shape);
   return gx[0] ? EQ_OK : eq_error.status;
 }
 
 const eq_op ops_reduce[] = {
-    {.name = "sum", .sig = "x:tensor, dim:dims=nil, keepdim:bool=false -> y",
-     .doc = "Sum over the dims given, or over all. keepdim leaves them with size 1.\nf32, f64 and i64.",
+    {.name = "sum",
+     .sig = "x:tensor, dim:dims=nil, keepdim:bool=false -> y",
+     .doc = "Sum over the dims given, or over all. keepdim leaves them with size 1.\nf32, f64 and "
+            "i64.",
      .example = "print(equi.tensor({{1, 2}, {3, 4}}):sum(1):totable()[2])  --> 6.0",
-     .shape = sum_shape, .run = sum_run, .back = sum_back, .flags = EQ_ANY_STRIDE, .where = EQ_HERE},
+     .shape = sum_shape,
+     .run = sum_run,
+     .back = sum_back,
+     .flags = EQ_ANY_STRIDE,
+     .where = EQ_HERE},
     {0}};
 #endif

@@ -1,9 +1,8 @@
 /* softmax.c -- softmax, log_softmax and logsumexp.
  *
  * softmax(x)_i = exp(x_i - m) / sum_j exp(x_j - m), m = max_j x_j, so nothing overflows.
- * The kernels know one layout only: rows of n numbers behind each other. Other dims are moved there
- * by a copy (rows_of), which costs less than walking memory with large strides. A row of -inf alone
- * gives NaN (logsumexp: -inf); NaN in a row gives NaN for the whole row. */
+ * The kernels see rows of n numbers behind each other (rows.c). A row of -inf alone gives NaN
+ * (logsumexp: -inf); NaN in a row gives NaN for the whole row. */
 #ifdef T
 #include "../lanes.h"
 
@@ -36,7 +35,7 @@ static T FN(log_total)(const T *x, int64_t n) {
   return shift + (T)log((double)FN(exp_total)(x, shift, n));
 }
 
-static void FN(softmax_rows)(const rows *r, int64_t begin, int64_t end) {
+static void FN(softmax_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     const T *x = (const T *)(const void *)r->a + k * r->n;
     T *y = (T *)(void *)r->y + k * r->n;
@@ -45,7 +44,7 @@ static void FN(softmax_rows)(const rows *r, int64_t begin, int64_t end) {
   }
 }
 
-static void FN(log_softmax_rows)(const rows *r, int64_t begin, int64_t end) {
+static void FN(log_softmax_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     const T *x = (const T *)(const void *)r->a + k * r->n;
     T m = FN(largest)(x, r->n);
@@ -55,13 +54,13 @@ static void FN(log_softmax_rows)(const rows *r, int64_t begin, int64_t end) {
   }
 }
 
-static void FN(logsumexp_rows)(const rows *r, int64_t begin, int64_t end) {
+static void FN(logsumexp_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++)
     ((T *)(void *)r->y)[k] = FN(log_total)((const T *)(const void *)r->a + k * r->n, r->n);
 }
 
 /* gx = y (g - sum(g y)) */
-EQ_SIMD static void FN(softmax_grad_rows)(const rows *r, int64_t begin, int64_t end) {
+EQ_SIMD static void FN(softmax_grad_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     const T *g = (const T *)(const void *)r->a + k * r->n;
     const T *y = (const T *)(const void *)r->b + k * r->n;
@@ -71,7 +70,7 @@ EQ_SIMD static void FN(softmax_grad_rows)(const rows *r, int64_t begin, int64_t 
 }
 
 /* gx = g - exp(y) sum(g) */
-EQ_SIMD static void FN(log_softmax_grad_rows)(const rows *r, int64_t begin, int64_t end) {
+EQ_SIMD static void FN(log_softmax_grad_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     const T *g = (const T *)(const void *)r->a + k * r->n;
     const T *y = (const T *)(const void *)r->b + k * r->n;
@@ -84,74 +83,10 @@ EQ_SIMD static void FN(log_softmax_grad_rows)(const rows *r, int64_t begin, int6
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK = 512, PIECE = 32768 };
-
-/* Rows of n numbers in a and b; y has rows of n, or one number per row. */
-typedef struct rows {
-  const char *a, *b;
-  char *y;
-  int64_t n, count;
-  void (*run)(const struct rows *r, int64_t begin, int64_t end);
-} rows;
+enum { CHUNK = 512 };
 
 #define EQ_FILE "ops/softmax.c"
 #include "../floats.h"
-
-static void piece(int64_t begin, int64_t end, void *ctx) {
-  const rows *r = ctx;
-  r->run(r, begin, end);
-}
-
-/* x with the dims of the mask moved to the end, in order: a view. */
-static eq_tensor *dims_last(const eq_tensor *x, unsigned mask) {
-  int64_t shape[EQ_MAXDIM], stride[EQ_MAXDIM];
-  int n = 0;
-  for (int pass = 0; pass < 2; pass++)
-    for (int d = 0; d < x->ndim; d++) {
-      if ((int)(mask >> d & 1) != pass) continue;
-      shape[n] = x->shape[d];
-      stride[n++] = x->stride[d];
-    }
-  return eq_view(x, x->ndim, shape, stride, 0);
-}
-
-/* x itself or a copy in which the dims of the mask are the row-major tail. */
-static eq_tensor *rows_of(const eq_tensor *x, unsigned mask) {
-  eq_tensor *v = dims_last(x, mask), *r = v ? eq_contiguous(v) : NULL;
-  eq_release(v);
-  return r;
-}
-
-/* Runs the kernel over all rows. full: the result has x's shape, else one number per row. */
-static int over_rows(eq_call *c, unsigned mask, bool full,
-                     void (*run)(const rows *r, int64_t begin, int64_t end)) {
-  const eq_tensor *x = c->in[0];
-  eq_tensor *y = c->out[0];
-  rows r = {.n = 1, .run = run};
-  for (int d = 0; d < x->ndim; d++)
-    if (mask >> d & 1) r.n *= x->shape[d];
-  if (x->numel == 0 && full) return EQ_OK;
-  r.count = full ? x->numel / r.n : y->numel;
-  eq_tensor *a = rows_of(x, mask), *b = c->nin > 1 ? rows_of(c->in[1], mask) : NULL;
-  eq_tensor *back = full ? dims_last(y, mask) : NULL, *z = NULL;
-  int bad = !a || (c->nin > 1 && !b) || (full && !back) ? EQ_NOMEM : EQ_OK;
-  if (!bad)
-    z = full && !eq_is_contiguous(back) ? eq_empty(y->dtype, y->ndim, back->shape) : eq_retain(y);
-  if (!bad && !z) bad = EQ_NOMEM;
-  if (!bad) {
-    r.a = a->data;
-    r.b = b ? b->data : NULL;
-    r.y = z->data;
-    int64_t grain = r.n ? PIECE / r.n : PIECE;
-    bad = eq_parallel_for(r.count, grain < 1 ? 1 : grain, piece, &r);
-  }
-  if (!bad && z != y) bad = eq_copy(back, z);
-  eq_release(a);
-  eq_release(b);
-  eq_release(back);
-  eq_release(z);
-  return bad;
-}
 
 /* ---- softmax, log_softmax ---- */
 static int same_shape(eq_call *c) {
@@ -159,10 +94,9 @@ static int same_shape(eq_call *c) {
   return eq_out(c, 0, x->dtype, x->ndim, x->shape);
 }
 
-static int one_dim(eq_call *c, void (*f32)(const rows *, int64_t, int64_t),
-                   void (*f64)(const rows *, int64_t, int64_t)) {
+static int one_dim(eq_call *c, eq_row_fn f32, eq_row_fn f64) {
   unsigned mask = c->in[0]->ndim ? 1u << c->arg[0].i : 0;
-  return over_rows(c, mask, true, c->in[0]->dtype == EQ_F32 ? f32 : f64);
+  return eq_over_rows(c, mask, true, c->in[0]->dtype == EQ_F32 ? f32 : f64);
 }
 
 #define ONE_DIM(name)                                                                              \
@@ -201,41 +135,28 @@ static int log_softmax_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
 }
 
 /* ---- logsumexp ---- */
-static unsigned mask_of(const eq_call *c) {
-  int n;
-  unsigned mask = 0;
-  const int64_t *d = eq_given(c, 0) ? eq_list(c, 0, &n) : (n = 0, NULL);
-  for (int i = 0; i < n; i++) mask |= 1u << d[i];
-  return n ? mask & ((1u << c->in[0]->ndim) - 1) : (1u << c->in[0]->ndim) - 1;
-}
-
-static int kept_shape(const eq_tensor *x, unsigned mask, bool keep, int64_t *shape) {
-  int n = 0;
-  for (int d = 0; d < x->ndim; d++) {
-    if (!(mask >> d & 1))
-      shape[n++] = x->shape[d];
-    else if (keep)
-      shape[n++] = 1;
-  }
-  return n;
-}
-
 static int logsumexp_shape(eq_call *c) {
+  unsigned mask;
   int64_t shape[EQ_MAXDIM];
-  int n = kept_shape(c->in[0], mask_of(c), c->arg[1].i, shape);
+  if (eq_dim_mask(c, 0, &mask)) return EQ_ERR;
+  int n = eq_reduced_shape(c->in[0], mask, c->arg[1].i, shape);
   return eq_out(c, 0, c->in[0]->dtype, n, shape);
 }
 
 static int logsumexp_run(eq_call *c) {
-  return over_rows(c, mask_of(c), false,
-                   c->in[0]->dtype == EQ_F32 ? logsumexp_rows_f32 : logsumexp_rows_f64);
+  unsigned mask;
+  bool f32 = c->in[0]->dtype == EQ_F32;
+  if (eq_dim_mask(c, 0, &mask)) return EQ_ERR;
+  return eq_over_rows(c, mask, false, f32 ? logsumexp_rows_f32 : logsumexp_rows_f64);
 }
 
 /* gx = gy exp(x - y) */
 static int logsumexp_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
   eq_tensor *x = c->in[0];
+  unsigned mask;
   int64_t shape[EQ_MAXDIM];
-  int n = kept_shape(x, mask_of(c), true, shape);
+  if (eq_dim_mask(c, 0, &mask)) return EQ_ERR;
+  int n = eq_reduced_shape(x, mask, true, shape);
   gx[0] = eq_f("mul", "TT", eq_f("reshape", "tl", gy[0], n, shape),
                eq_f("exp", "T", eq_f("sub", "tT", x, eq_f("reshape", "tl", c->out[0], n, shape))));
   return gx[0] ? EQ_OK : eq_error.status;

@@ -125,6 +125,12 @@ local function below(tensors, prefix)
   return found
 end
 
+-- What the object's state_dict returned when it was saved.
+local function state_of(name, i, plain, tensors)
+  if name ~= "optimizer" then return plain end
+  return {tensors = below(tensors, ("optimizer.%d."):format(i)), numbers = plain}
+end
+
 -- Adds what does not fit between a model and its saved state; dtypes too, since a checkpoint is
 -- exact.
 local function check_model(m, state, problems)
@@ -146,7 +152,7 @@ local function check_list(name, objects, saved, tensors, problems)
   end
   for i, object in ipairs(list) do
     if object.differences then
-      local state = {tensors = below(tensors, ("%s.%d."):format(name, i)), numbers = saved[i]}
+      local state = state_of(name, i, saved[i], tensors)
       for _, text in ipairs(object:differences(state)) do problems[#problems + 1] = text end
     end
   end
@@ -165,11 +171,7 @@ local function restore(parts, tensors, plain)
   if parts.model then module.load_state_dict(parts.model, below(tensors, "model.")) end
   for _, name in ipairs(LISTS) do
     for i, object in ipairs(as_list(parts[name])) do
-      local state = plain[name][i]
-      if name == "optimizer" then
-        state = {tensors = below(tensors, ("optimizer.%d."):format(i)), numbers = state}
-      end
-      object:load_state_dict(state)
+      object:load_state_dict(state_of(name, i, plain[name][i], tensors))
     end
   end
   if parts.rng and plain.rng then core.rng_state(plain.rng) end

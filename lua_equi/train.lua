@@ -80,7 +80,7 @@ local function number_of(run, name, v)
   if v ~= v or v == math.huge or v == -math.huge then
     local kept = run.o.checkpoint ~= "" and "; the last checkpoint is kept" or ""
     error(("train.run: %s is %g in step %d; lower the learning rate or clip gradients%s"):format(
-      name, v, run.step, kept), 0)
+      name, v ~= v and "nan" or v, run.step, kept), 0)
   end
   return v
 end

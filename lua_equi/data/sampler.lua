@@ -90,6 +90,21 @@ function methods:state_dict()
     random = self.replace and self.random:state() or self.start}
 end
 
+local function kind(s) return s.replace and "with replacement" or "in shuffled epochs" end
+
+--- How a saved state differs from this sampler's, in clauses; empty when it fits.
+---
+--- Example:
+---     local a, b = equi.data.sampler.new(3), equi.data.sampler.new(4)
+---     print(#a:differences(b:state_dict()))   --> 1
+---@param saved table
+---@return string[]
+function methods:differences(saved)
+  if saved.size == self.size and saved.replace == self.replace then return {} end
+  return {("the saved sampler draws from %s %s, this one from %d %s"):format(tostring(saved.size),
+    kind(saved), self.size, kind(self))}
+end
+
 --- Continues where the sampler was whose state_dict this is. Raises if it was of another set.
 ---
 --- Example:
@@ -99,11 +114,8 @@ end
 ---     print(a:next() == b:next())   --> true
 ---@param saved table
 function methods:load_state_dict(saved)
-  if saved.size ~= self.size or saved.replace ~= self.replace then
-    local function kind(s) return s.replace and "with replacement" or "in shuffled epochs" end
-    error(("sampler: the saved one draws from %s %s, this one from %d %s"):format(
-      tostring(saved.size), kind(saved), self.size, kind(self)), 2)
-  end
+  local problem = self:differences(saved)[1]
+  if problem then error("sampler: " .. problem, 2) end
   self.random:restore(saved.random)
   if not self.replace then
     begin_epoch(self)

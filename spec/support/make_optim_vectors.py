@@ -17,7 +17,7 @@ N, STEPS, KEPT = 5, 20, (1, 2, 3, 20)
 
 
 def numbers(values):
-    return "{" + ", ".join("%.12g" % v for v in values) + "}"
+    return "{" + ", ".join("%.10g" % v for v in values) + "}"
 
 
 def lua(value):
@@ -48,7 +48,7 @@ def optimizer_case(name, options):
     kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW,
             "rmsprop": torch.optim.RMSprop}[name]
     rows = ",\n      ".join(numbers(row) for row in train(lambda p: kind(p, **given)))
-    print("    {name = \"%s\", options = %s,\n      weights = {\n      %s}}," % (name, table(options), rows))
+    print("    {name = \"%s\",\n      options = %s,\n      weights = {\n      %s}}," % (name, table(options), rows))
 
 
 def rates(make, metrics=None):
@@ -64,7 +64,7 @@ def rates(make, metrics=None):
 
 
 def schedule_case(call, make, metrics=None):
-    extra = ",\n      metrics = " + numbers(metrics) if metrics else ""
+    extra = ",\n      metrics = " + numbers(metrics).replace(" ", "") if metrics else ""
     words = numbers(rates(make, metrics)).split(", ")
     rows = ",\n      ".join(", ".join(words[i:i + 5]) for i in range(0, len(words), 5))
     print("    {call = %s%s,\n      rates = %s}," % (call, extra, rows))
@@ -113,7 +113,7 @@ def main():
     falling = [5, 4, 4, 4.1, 4, 3, 3, 3, 3, 2.9999, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1]
     schedule_case('{"plateau", {patience = 2, gamma = 0.5}}',
                   lambda o: s.ReduceLROnPlateau(o, "min", 0.5, 2), falling)
-    rising = [0.1, 0.2, 0.2, 0.2, 0.21, 0.21, 0.215, 0.22, 0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6, 0.6]
+    rising = [0.1, 0.2, 0.2, 0.2, 0.21, 0.21, 0.21, 0.22, 0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.4, 0.6, 0.6, 0.7, 0.6, 1]
     schedule_case('{"plateau", {patience = 1, gamma = 0.1, mode = "max", threshold = 0.05}}',
                   lambda o: s.ReduceLROnPlateau(o, "max", 0.1, 1, 0.05), rising)
     print("  },\n}")

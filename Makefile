@@ -221,8 +221,12 @@ demo: deps ## install, build, and run the paper's SCAN experiment on its embedde
 run-demo:
 	@$(LUA) scripts/scan.lua --demo
 
-bench: all ## measure; the numbers stand beside a plain loop, BLAS or PyTorch
-	$(LUA) scripts/bench/run.lua
+bench: all $(BUILD)/bench/bare ## measure; the numbers stand beside a plain loop, BLAS or PyTorch
+	$(LUA) scripts/bench/run.lua --bare $(BUILD)/bench/bare $(BENCH)
+$(BUILD)/bench/bare: scripts/bench/bare.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,compile,$<)
+	$(Q)$(COMPILE) -march=native -o $@ $< $(BLAS_LIBS) -lm
 
 doc: all ## write the reference and the editor's annotations from the docstrings
 	$(LUA) scripts/doc/run.lua

@@ -79,7 +79,7 @@ local function number_of(run, name, v)
   end
   if v ~= v or v == math.huge or v == -math.huge then
     local kept = run.o.checkpoint ~= "" and "; the last checkpoint is kept" or ""
-    error(("train.run: %s is %g in step %d; lower the learning rate or clip gradients%s"):format(
+    error(("train.run: %s is %s in step %d; lower the learning rate or clip gradients%s"):format(
       name, v ~= v and "nan" or v, run.step, kept), 0)
   end
   return v

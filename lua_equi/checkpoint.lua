@@ -92,8 +92,7 @@ end
 function checkpoint.write(path, parts)
   local o = options.check("checkpoint.write", parts, PARTS)
   local tensors, plain = build(o)
-  local ok, problem = safetensors.write(path, tensors, {[KEY] = plain})
-  return ok, problem
+  return safetensors.write(path, tensors, {[KEY] = plain})
 end
 
 --- Like `write`, but raises when the file cannot be written.

@@ -236,8 +236,8 @@ function optim.adam(params, opts) return adam_like("adam", params, opts, 0, fals
 --- AdamW (Loshchilov & Hutter 2019): weights shrink by lr * weight_decay besides the step.
 ---
 --- Example:
----     print(equi.optim.adamw(equi.nn.linear(2, 1), {lr = 5e-5}))   --> adamw(2 parameters, lr
----     5e-05)
+---     local opt = equi.optim.adamw(equi.nn.linear(2, 1), {lr = 5e-5})
+---     print(opt)   --> adamw(2 parameters, lr 5e-05)
 ---@param params any
 ---@param opts? table {lr = 0.001, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01}
 ---@return table

@@ -193,8 +193,8 @@ end
 --- Reads a safetensors file, or the index (`.json`) of one in several files.
 ---
 --- Example:
----     print(equi.safetensors.read "no/such/file")   --> nil	cannot open no/such/file: No such file
----     or directory
+---     print(equi.safetensors.read "no/such/file")
+---     --> nil cannot open no/such/file: No such file or directory
 ---@param path string
 ---@return table? tensors by name; nil when the file cannot be read or is damaged
 ---@return table|string metadata strings by name, or the message
@@ -280,7 +280,7 @@ end
 ---
 --- Example:
 ---     print(equi.safetensors.write("no/such/folder/x", {}))
----     --> nil	cannot create no/such/folder/x: No such file or directory
+---     --> nil cannot create no/such/folder/x: No such file or directory
 ---@param path string
 ---@param tensors table<string, any> e.g. a module's state_dict()
 ---@param metadata? table<string, string> kept beside {format = "pt"}, which PyTorch's users expect
@@ -288,7 +288,8 @@ end
 ---@return string? message
 function safetensors.write(path, tensors, metadata)
   local ok, problem = write("safetensors.write", path, tensors, metadata)
-  return ok, problem
+  if ok then return true end
+  return nil, problem
 end
 
 --- Like `write`, but raises when the file cannot be written.

@@ -74,7 +74,7 @@ basic.layer_norm = module.class("layer_norm", {
     end
   end,
   forward = function(self, x)
-    return core.layer_norm(x, self.weight, self.bias, {eps = self.eps, shape = self.shape})
+    return core.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
   end,
   extra = function(self) return table.concat(self.shape, " x ") end,
 })

@@ -12,9 +12,10 @@ local equi = require "lua_equi"
 local json = require "lua_equi.json"
 local log = require "lua_equi.log"
 local options = require "lua_equi.options"
-local random = require "lua_equi.data.random"
+local sampler = require "lua_equi.data.sampler"
 local scan = require "lua_equi.data.scan"
 local sequences = require "lua_equi.data.sequences"
+local checkpoint = require "lua_equi.checkpoint"
 local train = require "lua_equi.train"
 
 -- The groups of the papers; `auto` is the one Basu et al. use for the split.
@@ -146,10 +147,9 @@ local function actions(opt, split, data)
   local G = equi.group.from_permutations(joint)
   return {
     group = G,
-    input = equi.action.vocabulary(G, {generators = perms_in, what = "ids"}),
-    target = equi.action.vocabulary(G, {generators = perms_out, what = "ids"}),
-    logits = equi.action.vocabulary(G, {generators = perms_out, what = "logits"}),
-    perms_in = perms_in, perms_out = perms_out,
+    input = equi.action.vocabulary(G, {size = #data.words_in, generators = perms_in, what = "ids"}),
+    target = equi.action.vocabulary(G, {size = #data.words_out, generators = perms_out, what = "ids"}),
+    logits = equi.action.vocabulary(G, {size = #data.words_out, generators = perms_out, what = "logits"}),
   }
 end
 
@@ -234,63 +234,84 @@ local function descend(model, opts, loss, clip)
 end
 
 -- Draws the pairs of a step: single ones as they are, several padded into one batch.
-local function drawer(opt, data, rng)
+local function drawer(opt, data, source)
   if opt.batch == 1 then
     local list = tensors(data.train)
     return function()
-      local pair = list[rng:integer(#list)]
+      local pair = list[source:next()]
       return pair[1], pair[2], nil
     end
   end
   return function()
     local chosen = {}
-    for i = 1, opt.batch do chosen[i] = data.train[rng:integer(#data.train)] end
+    for i = 1, opt.batch do chosen[i] = data.train[source:next()] end
     local b = sequences.batch(chosen)
     return b.x, b.y, b.lengths
   end
 end
 
--- One step of plain or equituned training. The loss of a pair is summed over its steps, up to the one
--- at which the model itself says EOS; with teacher forcing the targets are fed (permuted with each
--- branch), else every branch feeds itself.
-local function stepper(opt, model, base, opts, draw, rng)
+-- One step of plain or equituned training. The loss of a pair is summed over its steps, up to the
+-- one at which the model itself says EOS; with teacher forcing the targets are fed (permuted with
+-- each branch), else every branch feeds itself.
+local function stepper(opt, fields, opts, draw, coin)
+  local model, base = fields.model, fields.base
+  local heads = math.floor(opt.teacher * coin.size)
   return function()
     local x, y, lengths = draw()
-    local teacher = rng:uniform() < opt.teacher
+    local teacher = coin:next() <= heads
     local logp, tokens = model(x, y, lengths, {teacher = teacher, steps = y:size(2),
                                                stop = model ~= base and not teacher})
     local loss = equi.sequence_nll(logp, y, tokens or logp:detach():argmax(-1))
     if opt.batch > 1 then loss = loss / opt.batch end
     descend(base, opts, loss, opt.clip)
-    return loss:item() / (y:size(2))
+    return loss
   end
 end
 
+-- Validation accuracies of a stage by step, from its log: also those before a resume.
+local function read_history(path)
+  local history, f = {steps = {}, validation = {}}, io.open(path)
+  if not f then return history end
+  for line in f:lines() do
+    local row = json.decode(line)
+    if row and row.validation then
+      table.insert(history.steps, row.step)
+      table.insert(history.validation, row.validation)
+    end
+  end
+  f:close()
+  return history
+end
+
+-- Trains, keeps the best model by validation in `base`, returns the curve and the time.
 local function run_stage(opt, stage, fields)
-  local rng = random.new(opt.seed * 7919 + (stage == "tune" and 1 or 0))
+  local source = sampler.new(#fields.data.train, {seed = 2 * opt.seed + fields.salt, replace = true})
+  local coin = sampler.new(1000000, {seed = 2 * opt.seed + fields.salt + 1000, replace = true})
   local opts = optimizers(fields.base, fields.lr, fields.decay)
-  local step = stepper(opt, fields.model, fields.base, opts, drawer(opt, fields.data, rng), rng)
-  return train.run {
-    steps = fields.steps, every = fields.every, best = "validation",
-    step = step,
-    before_evaluate = function() equi.nn.eval(fields.base) end,
+  local path = ("%s/%s.safetensors"):format(fields.dir, stage)
+  equi.nn.train(fields.base)
+  local result = train.run {
+    steps = fields.steps, every = fields.every, best = "validation", resume = opt.resume,
+    step = stepper(opt, fields, opts, drawer(opt, fields.data, source), coin),
     evaluate = function()
-      equi.nn.eval(fields.base)
-      local value = accuracy(fields.model, fields.decoder, fields.data.validation, 50)
-      equi.nn.train(fields.base)
-      return {validation = value}
+      return {validation = accuracy(fields.model, fields.decoder, fields.data.validation, 50)}
     end,
-    state = {model = fields.base, optimizer = opts, sampler = rng, options = opt.saved},
-    checkpoint = fields.dir .. "/" .. stage, resume = opt.resume, log = fields.dir .. "/" .. stage,
-    progress = fields.label,
+    model = fields.base, optimizer = {opts.encoder, opts.decoder}, sampler = {source, coin},
+    options = opt.saved, checkpoint = path, log = ("%s/%s"):format(fields.dir, stage),
+    progress = true, label = fields.label,
   }
+  if fields.steps > 0 then
+    checkpoint.load(path:gsub("safetensors$", "best.safetensors"), {model = fields.base, rng = false})
+  end
+  equi.nn.eval(fields.base)
+  return read_history(("%s/%s.jsonl"):format(fields.dir, stage)), result.seconds
 end
 
 -- ---- one run ----
 
-local function measure(result, name, model, decoder, data, started)
+local function measure(result, name, model, decoder, data, seconds)
   local m = {name = name, validation = accuracy(model, decoder, data.validation, 50),
-             test = accuracy(model, decoder, data.test, 50), seconds = os.time() - started}
+             test = accuracy(model, decoder, data.test, 50), seconds = seconds}
   result.rows[#result.rows + 1] = m
   return m
 end
@@ -329,10 +350,8 @@ local function plot_curves(dir, stages)
 end
 
 local function curve(label, history, offset)
-  local c = {label = label, steps = {}, validation = {}}
-  for i, h in ipairs(history or {}) do
-    c.steps[i], c.validation[i] = offset + h.step, h.validation
-  end
+  local c = {label = label, steps = {}, validation = history and history.validation or {}}
+  for i, step in ipairs(history and history.steps or {}) do c.steps[i] = offset + step end
   return c
 end
 
@@ -346,25 +365,22 @@ end
 
 local function tune(opt, result, data, act, model, dir)
   local tuned = equituned(opt, model, act, data)
-  equi.nn.eval(tuned)
-  local function report(name, started)
-    local row = measure(result, name, tuned, "independent", data, started)
-    local other = measure({rows = {}}, name, tuned, "synchronised", data, started)
+  local function report(name, seconds)
+    local row = measure(result, name, tuned, "independent", data, seconds)
+    local other = measure({rows = {}}, name, tuned, "synchronised", data)
     row.test_synchronised, row.validation_synchronised = other.test, other.validation
     row.equivariance = equivariance(tuned, act, data)
   end
-  report("equi-tuned", os.time())
+  report("equi-tuned", 0)
   if opt.tune_iterations == 0 then return nil end
-  local started = os.time()
   local rate = opt.tune_lr > 0 and opt.tune_lr or opt.split == "around_right" and 5e-5 or 2e-5
-  local history = run_stage(opt, "tune", {
-    model = tuned, base = model, data = data, dir = dir, lr = rate, decay = opt.weight_decay,
-    steps = opt.tune_iterations, every = opt.tune_every, decoder = opt.decode,
-    label = ("%s %s seed %d, equi-tuning"):format(opt.split, opt.cell, opt.seed),
+  local history, seconds = run_stage(opt, "tune", {
+    salt = 1, model = tuned, base = model, data = data, dir = dir, lr = rate,
+    decay = opt.weight_decay, steps = opt.tune_iterations, every = opt.tune_every,
+    decoder = opt.decode, label = ("%s %s seed %d, equi-tuning"):format(opt.split, opt.cell, opt.seed),
   })
-  equi.nn.eval(tuned)
-  report("equi-tuned, fine-tuned", started)
-  return history.evaluations
+  report("equi-tuned, fine-tuned", seconds)
+  return history
 end
 
 local function run(opt)
@@ -376,20 +392,18 @@ local function run(opt)
   local act = actions(opt, opt.split, data)
   local model = build(opt, data, act)
   local result = {options = opt.saved, split = opt.split, cell = opt.cell, seed = opt.seed,
-                  parameters = equi.nn.count(model), group = tostring(act.group.order), rows = {}}
-  local started = os.time()
-  local history = run_stage(opt, "pretrain", {
-    model = model, base = model, data = data, dir = dir, lr = opt.lr, decay = 0, steps = opt.iterations,
-    every = opt.every, decoder = "plain",
+                  parameters = equi.nn.count(model), group_order = act.group.order, rows = {}}
+  local history, seconds = run_stage(opt, "pretrain", {
+    salt = 0, model = model, base = model, data = data, dir = dir, lr = opt.lr, decay = 0,
+    steps = opt.iterations, every = opt.every, decoder = "plain",
     label = ("%s %s seed %d, pretraining"):format(opt.split, opt.cell, opt.seed),
   })
-  equi.nn.eval(model)
-  local row = measure(result, opt.baseline and "G-equivariant" or "plain", model, "plain", data, started)
+  local name = opt.baseline and "G-equivariant" or "plain"
+  local row = measure(result, name, model, "plain", data, seconds)
   row.equivariance = equivariance(model, act, data)
   local tuning = not opt.baseline and tune(opt, result, data, act, model, dir) or nil
   save_json(dir .. "/result.json", result)
-  plot_curves(dir, {curve("pretraining", history.evaluations, 0),
-                    curve("equi-tuning", tuning, opt.iterations)})
+  plot_curves(dir, {curve("pretraining", history, 0), curve("equi-tuning", tuning, opt.iterations)})
   return result, dir
 end
 

@@ -11,17 +11,22 @@ end
 equi.core = core
 equi._VERSION = "lua_equi scm"
 
-local submodules = {
+-- What loads when first used: true for a module of that name, else the module with the function.
+local lazy = {
   nn = true, optim = true, train = true, data = true, check = true, checkpoint = true,
   combine = true, safetensors = true,
   options = true, log = true, plot = true, json = true, models = true,
+  help = "repl", complete = "repl", config = "repl",
 }
 
 return setmetatable(equi, {
+  lazy = lazy,
   __index = function(t, name)
-    if not submodules[name] then return nil end
-    local module = require("lua_equi." .. name)
-    rawset(t, name, module)
-    return module
+    local from = lazy[name]
+    if not from then return nil end
+    local value = require("lua_equi." .. (from == true and name or from))
+    if from ~= true then value = value[name] end
+    rawset(t, name, value)
+    return value
   end,
 })

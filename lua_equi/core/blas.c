@@ -71,3 +71,122 @@ bool eq_blas_concurrent(void) {
   return false;
 #endif
 }
+
+/* ---- LAPACK, from the same library ----
+ * Fortran symbols: everything by address, lengths of strings behind the arguments. Matrices are
+ * column-major, so a row-major caller passes what LAPACK sees as the transposed matrix. */
+#define DECLARE(S, p)                                                                              \
+  void p##getrf_(const int *m, const int *n, S *a, const int *lda, int *pivot, int *info);         \
+  void p##getrs_(const char *trans, const int *n, const int *k, const S *a, const int *lda,        \
+                 const int *pivot, S *b, const int *ldb, int *info, size_t);                       \
+  void p##potrf_(const char *uplo, const int *n, S *a, const int *lda, int *info, size_t);         \
+  void p##syevd_(const char *job, const char *uplo, const int *n, S *a, const int *lda, S *w,      \
+                 S *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t,      \
+                 size_t);                                                                          \
+  void p##gesdd_(const char *job, const int *m, const int *n, S *a, const int *lda, S *s, S *u,    \
+                 const int *ldu, S *vt, const int *ldvt, S *work, const int *lwork, int *iwork,    \
+                 int *info, size_t);                                                               \
+  void p##geqrf_(const int *m, const int *n, S *a, const int *lda, S *tau, S *work,                \
+                 const int *lwork, int *info);                                                     \
+  void p##orgqr_(const int *m, const int *n, const int *k, S *a, const int *lda, const S *tau,     \
+                 S *work, const int *lwork, int *info);
+DECLARE(float, s)
+DECLARE(double, d)
+
+enum { QUERY = -1 };
+
+/* Each asks for its workspace first and returns LAPACK's info, or EQ_LAPACK_NOMEM. */
+#define DEFINE(S, p)                                                                               \
+  static int p##_eigh(int n, S *a, S *w) {                                                         \
+    S size;                                                                                        \
+    int isize, lwork = QUERY, liwork = QUERY, info;                                                \
+    p##syevd_("V", "U", &n, a, &n, w, &size, &lwork, &isize, &liwork, &info, 1, 1);                \
+    lwork = (int)size, liwork = isize;                                                             \
+    size_t bytes = (size_t)lwork * sizeof(S), ibytes = (size_t)liwork * sizeof(int);               \
+    S *work = eq_alloc(bytes);                                                                     \
+    int *iwork = work ? eq_alloc(ibytes) : NULL;                                                   \
+    if (iwork) p##syevd_("V", "U", &n, a, &n, w, work, &lwork, iwork, &liwork, &info, 1, 1);       \
+    bool ok = iwork != NULL;                                                                       \
+    eq_free(work, bytes);                                                                          \
+    eq_free(iwork, ibytes);                                                                        \
+    return ok ? info : EQ_LAPACK_NOMEM;                                                            \
+  }                                                                                                \
+  static int p##_svd(int m, int n, S *a, S *u, S *s, S *vt) {                                      \
+    S size;                                                                                        \
+    int k = m < n ? m : n, lwork = QUERY, info, none;                                              \
+    p##gesdd_("S", &m, &n, a, &m, s, u, &m, vt, &k, &size, &lwork, &none, &info, 1);               \
+    lwork = (int)size;                                                                             \
+    size_t bytes = (size_t)lwork * sizeof(S), ibytes = (size_t)k * 8 * sizeof(int);                \
+    S *work = eq_alloc(bytes);                                                                     \
+    int *iwork = work ? eq_alloc(ibytes) : NULL;                                                   \
+    if (iwork) p##gesdd_("S", &m, &n, a, &m, s, u, &m, vt, &k, work, &lwork, iwork, &info, 1);     \
+    bool ok = iwork != NULL;                                                                       \
+    eq_free(work, bytes);                                                                          \
+    eq_free(iwork, ibytes);                                                                        \
+    return ok ? info : EQ_LAPACK_NOMEM;                                                            \
+  }                                                                                                \
+  /* a, m x n with room for m x min(m, n): first R above the diagonal, copied to r (min x n), then \
+   * Q */                                                                                          \
+  static int p##_qr(int m, int n, S *a, S *r) {                                                    \
+    S size, size2;                                                                                 \
+    int k = m < n ? m : n, lwork = QUERY, info;                                                    \
+    p##geqrf_(&m, &n, a, &m, &size, &size, &lwork, &info);                                         \
+    p##orgqr_(&m, &k, &k, a, &m, &size2, &size2, &lwork, &info);                                   \
+    lwork = (int)(size > size2 ? size : size2);                                                    \
+    size_t bytes = (size_t)(lwork + k) * sizeof(S);                                                \
+    S *work = eq_alloc(bytes);                                                                     \
+    if (!work) return EQ_LAPACK_NOMEM;                                                             \
+    p##geqrf_(&m, &n, a, &m, work + lwork, work, &lwork, &info);                                   \
+    for (int j = 0; j < n; j++)                                                                    \
+      for (int i = 0; i < k; i++)                                                                  \
+        r[j * k + i] = i <= j ? a[(size_t)j * (size_t)m + (size_t)i] : 0;                          \
+    if (!info) p##orgqr_(&m, &k, &k, a, &m, work + lwork, work, &lwork, &info);                    \
+    eq_free(work, bytes);                                                                          \
+    return info;                                                                                   \
+  }
+DEFINE(float, s)
+DEFINE(double, d)
+
+int eq_lapack_lu(eq_dtype t, int n, void *a, int *pivot) {
+  int info = 0;
+  eq_blas_one_thread();
+  if (t == EQ_F32)
+    sgetrf_(&n, &n, a, &n, pivot, &info);
+  else
+    dgetrf_(&n, &n, a, &n, pivot, &info);
+  return info;
+}
+
+int eq_lapack_lu_solve(eq_dtype t, int n, int k, const void *lu, const int *pivot, void *b) {
+  int info = 0;
+  if (t == EQ_F32)
+    sgetrs_("T", &n, &k, lu, &n, pivot, b, &n, &info, 1);
+  else
+    dgetrs_("T", &n, &k, lu, &n, pivot, b, &n, &info, 1);
+  return info;
+}
+
+int eq_lapack_cholesky(eq_dtype t, int n, void *a) {
+  int info = 0;
+  eq_blas_one_thread();
+  if (t == EQ_F32)
+    spotrf_("U", &n, a, &n, &info, 1);
+  else
+    dpotrf_("U", &n, a, &n, &info, 1);
+  return info;
+}
+
+int eq_lapack_eigh(eq_dtype t, int n, void *a, void *w) {
+  eq_blas_one_thread();
+  return t == EQ_F32 ? s_eigh(n, a, w) : d_eigh(n, a, w);
+}
+
+int eq_lapack_svd(eq_dtype t, int m, int n, void *a, void *u, void *s, void *vt) {
+  eq_blas_one_thread();
+  return t == EQ_F32 ? s_svd(m, n, a, u, s, vt) : d_svd(m, n, a, u, s, vt);
+}
+
+int eq_lapack_qr(eq_dtype t, int m, int n, void *a, void *r) {
+  eq_blas_one_thread();
+  return t == EQ_F32 ? s_qr(m, n, a, r) : d_qr(m, n, a, r);
+}

@@ -385,6 +385,15 @@ int eq_product(eq_tensor *x, eq_tensor *w, bool w_transposed, const eq_tensor *b
 int eq_gemm(eq_dtype t, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
             const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c,
             int64_t ldc);
+/* LAPACK on column-major n x n (or m x n) matrices. Return its info: 0, or > 0 when the matrix does
+ * not allow it (which: LAPACK's manual), or EQ_LAPACK_NOMEM with eq_error set. */
+enum { EQ_LAPACK_NOMEM = -1000 };
+int eq_lapack_lu(eq_dtype t, int n, void *a, int *pivot);
+int eq_lapack_lu_solve(eq_dtype t, int n, int k, const void *lu, const int *pivot, void *b); /* a' x = b */
+int eq_lapack_cholesky(eq_dtype t, int n, void *a); /* upper triangle */
+int eq_lapack_eigh(eq_dtype t, int n, void *a, void *w); /* a: upper triangle, then the vectors */
+int eq_lapack_svd(eq_dtype t, int m, int n, void *a, void *u, void *s, void *vt);
+int eq_lapack_qr(eq_dtype t, int m, int n, void *a, void *r); /* a: then Q of m x min */
 const char *eq_blas_name(void);
 const char *eq_blas_warning(void); /* NULL, or why this build may be slow with our threads */
 void eq_blas_one_thread(void);     /* before the first product: see blas.c */

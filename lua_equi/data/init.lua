@@ -1,5 +1,6 @@
 --- equi.data: readers, samplers, vocabularies. The parts of this folder, loaded when first used.
-local parts = {random = true, sampler = true, scan = true, vocabulary = true}
+local parts = {random = true, sampler = true, scan = true, sequences = true,
+  vocabulary = true}
 
 return setmetatable({}, {
   __index = function(t, name)

@@ -1,5 +1,5 @@
---- Sequence to sequence with attention: the base model of the SCAN experiments (Lake and Baroni, ICML
---- 2018; Gordon et al., ICLR 2020; Basu et al., AAAI 2023).
+--- Sequence to sequence with attention: the base model of the SCAN experiments (Lake and Baroni,
+--- ICML 2018; Gordon et al., ICLR 2020; Basu et al., AAAI 2023).
 --
 -- Encoder: embedding and a recurrent layer over the command, both directions. Decoder, one step:
 --
@@ -13,15 +13,18 @@
 local equi = require "lua_equi"
 local options = require "lua_equi.options"
 
-local nn = equi.nn
-local gates = {rnn = 1, gru = 3, lstm = 4}
+local nn, sequences = equi.nn, equi.data.sequences
+local cells = {rnn = true, gru = true, lstm = true}
 
 local encoder = nn.class("encoder", {
   new = function(self, o)
     self.embedding = nn.embedding(o.input_words, o.embedding)
-    self.rnn = nn[o.cell](o.embedding, o.hidden, {bidirectional = o.bidirectional, layers = o.layers})
+    self.rnn = nn[o.cell](o.embedding, o.hidden,
+                          {bidirectional = o.bidirectional, layers = o.layers})
   end,
-  forward = function(self, x, lengths) return self.rnn(self.embedding(x), nil, {lengths = lengths}) end,
+  forward = function(self, x, lengths)
+    return self.rnn(self.embedding(x), nil, {lengths = lengths})
+  end,
 })
 
 local decoder = nn.class("decoder", {
@@ -54,8 +57,8 @@ local methods = {}
 
 function methods:new(o)
   o = options.check("seq2seq", o, {input_words = 15, output_words = 8, cell = "lstm", hidden = 64,
-                                   embedding = 64, layers = 1, dropout = 0.1, bidirectional = true})
-  if not gates[o.cell] then
+    embedding = 64, layers = 1, dropout = 0.1, bidirectional = true})
+  if not cells[o.cell] then
     error(("seq2seq: cell must be rnn, gru or lstm, got %s"):format(tostring(o.cell)), 3)
   end
   self.cell, self.directions = o.cell, o.bidirectional and 2 or 1
@@ -92,17 +95,18 @@ end
 ---     local state = model:start(equi.tensor({{3, 4, 2}}, {dtype = "i64"}))
 ---     print(model:step(state, equi.tensor({1}, {dtype = "i64"})):size())   --> 1 8
 function methods:step(state, token)
-  local logp, _, h, c = self.decoder(state.enc, state, {lengths = state.lengths, start = token, steps = 1})
-  local next_state = {enc = state.enc, lengths = state.lengths, h = h, c = self.cell == "lstm" and c or nil}
-  return logp:reshape(logp:size(1), -1), next_state
+  local o = {lengths = state.lengths, start = token, steps = 1}
+  local logp, _, h, c = self.decoder(state.enc, state, o)
+  return logp:reshape(logp:size(1), -1), {enc = state.enc, lengths = state.lengths, h = h,
+    c = self.cell == "lstm" and c or nil, weights = state.weights}
 end
 
 --- Whole answers: log-probabilities of every step and the tokens they favour.
 ---@param x any ids [B, T], EOS last
 ---@param y? any target ids [B, L], padded with 0
 ---@param lengths? any command lengths [B]
----@param opts? table {teacher = false: feed the targets instead of the own tokens, steps = nil: L or 50,
---- stop = false: rows end at their own EOS, the log-probabilities after it are 0}
+---@param opts? table {teacher = false: feed the targets instead of the own tokens,
+--- steps = nil: L or 50, stop = false: rows end at their own EOS, log-probabilities after it are 0}
 ---@return any logp [B, L, V]
 ---@return any tokens [B, L]
 --- Example:
@@ -117,4 +121,71 @@ function methods:forward(x, y, lengths, opts)
   return logp, tokens
 end
 
-return nn.class("seq2seq", methods)
+-- Evaluation mode until the variable is closed; then every module is in the mode it was in.
+local function evaluating(model)
+  local learning = {}
+  if type(model) ~= "function" then
+    nn.walk(model, function(kind, m)
+      if kind == "module" and type(m) == "table" and rawget(m, "training") then
+        learning[#learning + 1] = m
+        m.training = false
+      end
+    end)
+  end
+  return setmetatable({}, {__close = function()
+    for _, m in ipairs(learning) do m.training = true end
+  end})
+end
+
+--- Answers commands greedily, in evaluation mode and without gradients. As a function,
+--- `equi.models.seq2seq.greedy(model, ...)`, it serves everything that is called as these models
+--- are, an equituned model too.
+---@param x any ids [B, T]
+---@param lengths? any command lengths [B]
+---@param opts? {steps: integer} longest answer, default 50
+---@return any tokens [B, steps]; what follows an EOS means nothing
+--- Example:
+---     local model = equi.models.seq2seq()
+---     local x = equi.tensor({{3, 4, 2}}, {dtype = "i64"})
+---     print(model:greedy(x, nil, {steps = 5}):size())   --> 1 5
+function methods:greedy(x, lengths, opts)
+  local o = options.check("greedy", opts, {steps = 50})
+  local _ <close> = evaluating(self)
+  return (equi.no_grad(function()
+    local logp, tokens = self(x, nil, lengths, {steps = o.steps, stop = true})
+    return tokens or logp:argmax(-1)
+  end))
+end
+
+--- Counts the commands whose whole answer is right, EOS included. Also a function for any model, as
+--- greedy.
+---@param batches table a batch of equi.data.sequences, or a list of them
+---@param opts? {steps: integer} longest answer, default 50
+---@return integer right
+---@return integer of so many
+--- Example:
+---     local model = equi.models.seq2seq()
+---     local batch = equi.data.sequences.batch {{{3, 4, 2}, {3, 3, 2}}, {{5, 2}, {4, 2}}}
+---     print(select(2, model:exact_match(batch)))   --> 2
+function methods:exact_match(batches, opts)
+  local right, n = 0, 0
+  for _, b in ipairs(batches.x and {batches} or batches) do
+    right = right + sequences.exact(methods.greedy(self, b.x, b.lengths, opts), b.y)
+    n = n + b.x:size(1)
+  end
+  return right, n
+end
+
+--- Makes a model: equi.models.seq2seq{...}. The defaults are the paper's sizes for SCAN.
+---
+--- In the same table are greedy and exact_match, for other models as well, and `methods`, from which
+--- models of other parts (g_seq2seq) take step and forward.
+---@param o? table {input_words = 15, output_words = 8, cell = "lstm" or "rnn" or "gru", hidden = 64
+--- per direction, embedding = 64 of commands, layers = 1 of the encoder, bidirectional = true,
+--- dropout = 0.1 of the answer's embedding}
+--- Example:
+---     print(equi.models.seq2seq {cell = "rnn"}:count())   --> 85576
+local new = nn.class("seq2seq", methods)
+
+return setmetatable({methods = methods, greedy = methods.greedy, exact_match = methods.exact_match},
+  {__call = function(_, ...) return new(...) end})

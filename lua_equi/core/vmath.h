@@ -48,11 +48,10 @@ static inline float eq_tanh_f32(float x) {
   s = s * z - 5.37397155531e-2f;
   s = s * z + 1.33314422036e-1f;
   s = s * z - 3.33332819422e-1f;
-  s = s * z * x + x;
+  s = s * z * a + a;
   float e = eq_exp_f32(2.f * a);
   float big = 1.f - 2.f / (e + 1.f);
-  big = x < 0.f ? -big : big;
-  return a < 0.625f ? s : (x != x ? x : big);
+  return copysignf(a < 0.625f ? s : (x != x ? x : big), x); /* also -0 stays -0 */
 }
 /* log(x) = k ln 2 + log(m), m in [sqrt(1/2), sqrt(2)). Subnormals are scaled first. */
 static inline float eq_log_f32(float x) {

@@ -1,0 +1,73 @@
+-- Runs the example of every docstring: what it prints must be what its `--> ` lines say.
+-- Blanks count as one, so that tabs of print and the lines of a printed tensor can be written
+-- in one line.
+local equi = require "lua_equi"
+
+local function squeezed(text) return (text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")) end
+
+local function expected(code)
+  local list = {}
+  for text in code:gmatch "%-%->%s*([^\n]*)" do list[#list + 1] = squeezed(text) end
+  return list
+end
+
+-- Runs the code with `equi`, `x` and a print that collects; returns the lines.
+local function run(name, code)
+  local printed = {}
+  local env = setmetatable({equi = equi, x = equi.tensor({{1, 2}, {3, 4}})}, {__index = _G})
+  function env.print(...)
+    local parts = {}
+    for i = 1, select("#", ...) do parts[i] = tostring((select(i, ...))) end
+    printed[#printed + 1] = squeezed(table.concat(parts, " "))
+  end
+  local chunk, why = load(code, "=" .. name, "t", env)
+  assert(chunk, why)
+  local state, threads, dtype = equi.rng_state(), equi.threads(), equi.default_dtype()
+  local ok, message = pcall(chunk)
+  equi.rng_state(state)
+  equi.threads(threads)
+  equi.default_dtype(dtype)
+  assert(ok, message)
+  return printed
+end
+
+local function check(name, code)
+  it(name, function() assert.same(expected(code), run(name, code)) end)
+end
+
+describe("the example of", function()
+  for _, row in ipairs(equi.core.ops) do
+    if row.example then check(row.name, row.example) end
+  end
+  for name, doc in pairs(equi.core.docs) do
+    if doc.example then check(name, doc.example) end
+  end
+end)
+
+-- In Lua sources an example is the run of `---     code` lines below `--- Example:`.
+local function examples_in(path)
+  local list, code, n = {}, nil, 0
+  for line in io.lines(path) do
+    n = n + 1
+    local text = line:match "^%s*%-%-%-     ?(.*)$"
+    if line:match "^%s*%-%-%- Example:%s*$" then
+      code = {line = n}
+      list[#list + 1] = code
+    elseif code and text then
+      code[#code + 1] = text
+    elseif not line:match "^%s*%-%-%-%s*$" then
+      code = nil
+    end
+  end
+  return list
+end
+
+describe("the example in", function()
+  local pipe = assert(io.popen "find lua_equi -name '*.lua' -not -path '*/meta/*'")
+  for path in pipe:lines() do
+    for _, code in ipairs(examples_in(path)) do
+      check(("%s:%d"):format(path, code.line), table.concat(code, "\n"))
+    end
+  end
+  pipe:close()
+end)

@@ -1,9 +1,15 @@
 -- Runs the example of every docstring: what it prints must be what its `--> ` lines say.
 -- Blanks count as one, so that tabs of print and the lines of a printed tensor can be written
--- in one line.
+-- in one line; or a `--> ` for each line of what one print prints.
 local equi = require "lua_equi"
 
 local function squeezed(text) return (text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")) end
+
+local function squeezed_all(list)
+  local result = {}
+  for i, text in ipairs(list) do result[i] = squeezed(text) end
+  return result
+end
 
 local function expected(code)
   local list = {}
@@ -18,7 +24,7 @@ local function run(name, code)
   function env.print(...)
     local parts = {}
     for i = 1, select("#", ...) do parts[i] = tostring((select(i, ...))) end
-    printed[#printed + 1] = squeezed(table.concat(parts, " "))
+    printed[#printed + 1] = table.concat(parts, " ")
   end
   local chunk, why = load(code, "=" .. name, "t", env)
   assert(chunk, why)
@@ -31,8 +37,21 @@ local function run(name, code)
   return printed
 end
 
+-- What was printed, cut into lines when there are as many as are expected.
+local function as_expected(printed, want)
+  if #printed == #want then return squeezed_all(printed) end
+  local lines = {}
+  for _, text in ipairs(printed) do
+    for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  end
+  return squeezed_all(lines)
+end
+
 local function check(name, code)
-  it(name, function() assert.same(expected(code), run(name, code)) end)
+  it(name, function()
+    local want = expected(code)
+    assert.same(want, as_expected(run(name, code), want))
+  end)
 end
 
 describe("the example of", function()

@@ -323,11 +323,27 @@ static void read_params(reader *r) {
 }
 
 /* ---- operands that are numbers must fit the dtype of the tensors ---- */
+/* The first tensor whose dtype a number follows: not a mask or an index. */
+static const eq_tensor *first_value(const reader *r) {
+  int i = 0, list = 0;
+  for (int p = 0; p < r->sig->nparam; p++) {
+    const eq_param *param = &r->sig->param[p];
+    if (param->kind > EQ_P_OPERAND) continue;
+    int n = param->kind == EQ_P_TENSORS ? r->c.count[list++] : 1;
+    for (; n > 0 && i < r->c.nin; n--, i++)
+      if (r->c.in[i] && param->accept & EQ_ACC_FLOAT) return r->c.in[i];
+  }
+  return NULL;
+}
+
 static void check_numbers(reader *r) {
-  const eq_tensor *t = NULL;
-  for (int i = 0; i < r->c.nin && !t; i++) t = r->c.in[i];
-  if (r->nnumber && !t) fail(r, "at least one operand must be a tensor");
-  for (int k = 0; k < r->nnumber; k++) {
+  bool any = false;
+  if (!r->nnumber) return;
+  for (int i = 0; i < r->c.nin; i++) any |= r->c.in[i] != NULL;
+  if (!any) fail(r, "at least one operand must be a tensor");
+  const eq_tensor *t = first_value(r);
+  r->number_dtype = t ? t->dtype : EQ_F32;
+  for (int k = 0; t && k < r->nnumber; k++) {
     double v = r->number[k];
     if (t->dtype == EQ_BOOL && v != 0 && v != 1)
       fail(r, "the number %s and a bool tensor do not mix; convert it: x:to \"f32\"",

@@ -15,6 +15,7 @@ typedef struct reader {
   int options;         /* stack place of the options table, or 0 */
   double number[4];    /* operands given as numbers: value, and which input */
   int number_at[4], nnumber;
+  eq_dtype number_dtype; /* what they become */
 } reader;
 
 /* Reads everything on the stack, for the op and signature that are the running closure's upvalues.

@@ -8,11 +8,8 @@
 
 /* ---- operands that are numbers take the dtype of the tensors ---- */
 static int make_scalars(reader *r) {
-  eq_dtype t = EQ_F32;
-  for (int i = r->c.nin - 1; i >= 0; i--)
-    if (r->c.in[i]) t = r->c.in[i]->dtype;
   for (int k = 0; k < r->nnumber; k++) {
-    eq_tensor *s = eq_scalar(t, r->number[k]);
+    eq_tensor *s = eq_scalar(r->number_dtype, r->number[k]);
     r->c.in[r->number_at[k]] = s;
     if (!s) return EQ_NOMEM;
   }

@@ -126,7 +126,8 @@ static const eq_lua_doc docs[] = {
      "single number unless gy, the gradient to start with, is given. The graph is released on the\n"
      "way; retain = true keeps it, create_graph = true records the pass itself for second "
      "derivatives.",
-     "local x = equi.tensor({3}, {requires_grad = true})\n(x * x):backward()\nprint(x.grad:item()) "
+     "local x = equi.tensor({3}, {requires_grad = true});\n(x * "
+     "x):backward()\nprint(x.grad:item()) "
      " --> 6.0"},
     {"grad", "y, xs, gy=nil, {retain=, create_graph=} -> gx, ...",
      "Gradients of y with respect to the tensors xs, returned instead of stored; nil where y does "

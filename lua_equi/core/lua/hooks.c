@@ -119,7 +119,7 @@ static const eq_lua_doc docs[] = {
      "long as the graph does: if f mentions tensors computed from\nx, remove it or run backward, "
      "or "
      "they keep each other in memory.",
-     "local x = equi.ones(2):requires_grad_()\nlocal h = x:hook(function(g) return g * 10 end)\n"
+     "local x = equi.ones(2):requires_grad_()\nlocal h = x:hook(function(g) return g * 10 end);\n"
      "(x * 3):sum():backward()\nprint(x.grad[1]:item())  --> 30.0\nh:remove()"},
     {0}};
 

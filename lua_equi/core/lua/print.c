@@ -262,7 +262,7 @@ static const eq_lua_doc docs[] = {
      "shortened "
      "dim (3), and the number\nof elements above which dims are shortened (1000). Returns what is "
      "set.",
-     "equi.print_options{precision = 2}\nprint(equi.tensor({0.5, 0.25}))  --> f32[2]\n"
+     "equi.print_options{precision = 2}\nprint(equi.tensor({0.5, 0.25}))  --> f32[2] 0.50 0.25\n"
      "equi.print_options{precision = 4}"},
     {0}};
 

@@ -67,16 +67,25 @@ static void push_shape(lua_State *L, const eq_tensor *x) {
 }
 
 static int get_field(lua_State *L, eq_tensor *x, const char *k) {
-  if (!strcmp(k, "shape")) push_shape(L, x);
-  else if (!strcmp(k, "dtype")) lua_pushstring(L, eq_dtype_name(x->dtype));
-  else if (!strcmp(k, "ndim")) lua_pushinteger(L, x->ndim);
-  else if (!strcmp(k, "requires_grad")) lua_pushboolean(L, x->node != NULL);
-  else if (!strcmp(k, "is_leaf")) lua_pushboolean(L, eq_is_leaf(x));
-  else if (!strcmp(k, "grad_op")) lua_pushstring(L, eq_is_leaf(x) ? NULL : x->node->op->name);
+  if (!strcmp(k, "shape"))
+    push_shape(L, x);
+  else if (!strcmp(k, "dtype"))
+    lua_pushstring(L, eq_dtype_name(x->dtype));
+  else if (!strcmp(k, "ndim"))
+    lua_pushinteger(L, x->ndim);
+  else if (!strcmp(k, "requires_grad"))
+    lua_pushboolean(L, x->node != NULL);
+  else if (!strcmp(k, "is_leaf"))
+    lua_pushboolean(L, eq_is_leaf(x));
+  else if (!strcmp(k, "grad_op"))
+    lua_pushstring(L, eq_is_leaf(x) ? NULL : x->node->op->name);
   else if (!strcmp(k, "grad")) {
-    if (x->grad) eq_lua_push(L, eq_retain(x->grad));
-    else lua_pushnil(L);
-  } else return luaL_error(L, "tensor: no field or method \"%s\"; equi.help(x) lists them", k);
+    if (x->grad)
+      eq_lua_push(L, eq_retain(x->grad));
+    else
+      lua_pushnil(L);
+  } else
+    return luaL_error(L, "tensor: no field or method \"%s\"; equi.help(x) lists them", k);
   return 1;
 }
 
@@ -95,8 +104,9 @@ static int index_event(lua_State *L) {
 static int set_grad(lua_State *L, eq_tensor *x) {
   eq_tensor *g = lua_isnil(L, 3) ? NULL : eq_lua_checktensor(L, 3, "grad", "the gradient");
   if (g && (!eq_same_shape(g, x) || g->dtype != x->dtype))
-    return luaL_error(L, "grad: the gradient is %s %s, the tensor is %s %s", eq_dtype_name(g->dtype),
-                      eq_shape_of(g), eq_dtype_name(x->dtype), eq_shape_of(x));
+    return luaL_error(L, "grad: the gradient is %s %s, the tensor is %s %s",
+                      eq_dtype_name(g->dtype), eq_shape_of(g), eq_dtype_name(x->dtype),
+                      eq_shape_of(x));
   eq_tensor *old = x->grad;
   x->grad = eq_retain(g);
   eq_release(old);
@@ -127,8 +137,8 @@ static int size(lua_State *L) {
     int64_t d = eq_lua_checkint(L, 2, "size", "dim");
     int64_t k = d < 0 ? d + x->ndim : d - 1;
     if (d == 0 || k < 0 || k >= x->ndim)
-      return luaL_error(L, "size: dim must be from 1 to %d (or -%d to -1), got %I", x->ndim, x->ndim,
-                        (LUAI_UACINT)d);
+      return luaL_error(L, "size: dim must be from 1 to %d (or -%d to -1), got %I", x->ndim,
+                        x->ndim, (LUAI_UACINT)d);
     lua_pushinteger(L, x->shape[k]);
     return 1;
   }
@@ -161,7 +171,8 @@ static int length(lua_State *L) {
 
 static void push_element(lua_State *L, const eq_tensor *x, int64_t flat) {
   switch (x->dtype) {
-  case EQ_I64: case EQ_U8: lua_pushinteger(L, eq_get_int(x, flat)); break;
+  case EQ_I64:
+  case EQ_U8: lua_pushinteger(L, eq_get_int(x, flat)); break;
   case EQ_BOOL: lua_pushboolean(L, eq_get(x, flat) != 0); break;
   default: lua_pushnumber(L, eq_get(x, flat));
   }
@@ -180,8 +191,10 @@ static void push_nested(lua_State *L, const eq_tensor *x, int d, int64_t *flat) 
   int64_t n = x->shape[d];
   lua_createtable(L, n < (1 << 28) ? (int)n : 0, 0);
   for (int64_t i = 0; i < n; i++) {
-    if (d + 1 < x->ndim) push_nested(L, x, d + 1, flat);
-    else push_element(L, x, (*flat)++);
+    if (d + 1 < x->ndim)
+      push_nested(L, x, d + 1, flat);
+    else
+      push_element(L, x, (*flat)++);
     lua_rawseti(L, -2, i + 1);
   }
 }
@@ -189,8 +202,10 @@ static void push_nested(lua_State *L, const eq_tensor *x, int d, int64_t *flat) 
 static int totable(lua_State *L) {
   eq_tensor *x = eq_lua_checktensor(L, 1, "totable", "x");
   int64_t flat = 0;
-  if (x->ndim == 0) push_element(L, x, 0);
-  else push_nested(L, x, 0, &flat);
+  if (x->ndim == 0)
+    push_element(L, x, 0);
+  else
+    push_nested(L, x, 0, &flat);
   return 1;
 }
 
@@ -222,12 +237,15 @@ static int requires_grad_(lua_State *L) {
 
 static void refuse_recorded(lua_State *L, const eq_tensor *x, const eq_tensor *y, const char *who) {
   if (eq_grad_enabled && (x->node || (y && y->node)))
-    luaL_error(L, "%s: in-place changes are not recorded for gradients; use equi.no_grad or a "
-                  "detached tensor", who);
+    luaL_error(L,
+               "%s: in-place changes are not recorded for gradients; use equi.no_grad or a "
+               "detached tensor",
+               who);
 }
 
 static int copy_(lua_State *L) {
-  eq_tensor *x = eq_lua_checktensor(L, 1, "copy_", "x"), *y = eq_lua_checktensor(L, 2, "copy_", "y");
+  eq_tensor *x = eq_lua_checktensor(L, 1, "copy_", "x"),
+            *y = eq_lua_checktensor(L, 2, "copy_", "y");
   refuse_recorded(L, x, y, "copy_");
   eq_tensor **keep = eq_lua_newbox(L);
   if (x->storage == y->storage && !(*keep = eq_clone(y))) return eq_lua_raise(L, "copy_");
@@ -294,11 +312,19 @@ static int shares(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg methods[] = {{"size", size}, {"stride", stride}, {"numel", numel},
-                                   {"item", item}, {"totable", totable}, {"tobytes", tobytes},
-                                   {"is_contiguous", is_contiguous}, {"detach", detach},
-                                   {"requires_grad_", requires_grad_}, {"copy_", copy_},
-                                   {"fill_", fill_}, {"zero_", zero_}, {"shares_storage", shares},
+static const luaL_Reg methods[] = {{"size", size},
+                                   {"stride", stride},
+                                   {"numel", numel},
+                                   {"item", item},
+                                   {"totable", totable},
+                                   {"tobytes", tobytes},
+                                   {"is_contiguous", is_contiguous},
+                                   {"detach", detach},
+                                   {"requires_grad_", requires_grad_},
+                                   {"copy_", copy_},
+                                   {"fill_", fill_},
+                                   {"zero_", zero_},
+                                   {"shares_storage", shares},
                                    {NULL, NULL}};
 
 static const eq_lua_doc docs[] = {
@@ -309,23 +335,31 @@ static const eq_lua_doc docs[] = {
     {"numel", "x -> n", "Number of elements.", "print(equi.zeros(2, 3):numel())  --> 6"},
     {"item", "x -> number", "The only element of x as a Lua value. Raises if there are more.",
      "print(equi.tensor({2}):item())  --> 2.0"},
-    {"totable", "x -> table", "Nested Lua tables of numbers (booleans for bool); a number if x has no "
-     "dims.", "print(equi.tensor({{1, 2}, {3, 4}}):totable()[2][1])  --> 3.0"},
-    {"tobytes", "x -> string", "The elements as a binary string, row-major, in the host's byte order.",
+    {"totable", "x -> table",
+     "Nested Lua tables of numbers (booleans for bool); a number if x has no "
+     "dims.",
+     "print(equi.tensor({{1, 2}, {3, 4}}):totable()[2][1])  --> 3.0"},
+    {"tobytes", "x -> string",
+     "The elements as a binary string, row-major, in the host's byte order.",
      "print(#equi.zeros(4):tobytes())  --> 16"},
     {"is_contiguous", "x -> boolean", "True when the elements lie in row-major order without gaps.",
      "print(equi.zeros(2, 3):t():is_contiguous())  --> false"},
     {"detach", "x -> y", "A view of x that is cut off from the graph: gradients stop here.",
      "print(equi.ones(2):requires_grad_():detach().requires_grad)  --> false"},
-    {"requires_grad_", "x, on:bool=true -> x", "Ask for the gradient of a leaf: backward fills x.grad.",
-     "local w = equi.ones(2):requires_grad_()\n(w * w):sum():backward()\nprint(w.grad[1]:item())  --> 2.0"},
+    {"requires_grad_", "x, on:bool=true -> x",
+     "Ask for the gradient of a leaf: backward fills x.grad.",
+     "local w = equi.ones(2):requires_grad_();\n(w * w):sum():backward()\nprint(w.grad[1]:item())  "
+     "--> 2.0"},
     {"copy_", "x, y -> x", "Writes y into x, broadcasting and converting the dtype.",
      "print(equi.zeros(2):copy_(equi.ones(2, {dtype = \"f64\"})):sum():item())  --> 2.0"},
-    {"fill_", "x, value -> x", "Sets every element of x.", "print(equi.zeros(2):fill_(3)[1]:item())  --> 3.0"},
-    {"zero_", "x -> x", "Sets every element of x to 0.", "print(equi.ones(2):zero_():sum():item())  --> 0.0"},
+    {"fill_", "x, value -> x", "Sets every element of x.",
+     "print(equi.zeros(2):fill_(3)[1]:item())  --> 3.0"},
+    {"zero_", "x -> x", "Sets every element of x to 0.",
+     "print(equi.ones(2):zero_():sum():item())  --> 0.0"},
     {"shares_storage", "x, y -> boolean", "True when x and y are views of the same memory.",
      "local x = equi.zeros(2, 3)\nprint(x:shares_storage(x:t()))  --> true"},
-    {"is_tensor", "v -> boolean", "True when v is a tensor.", "print(equi.is_tensor(3))  --> false"},
+    {"is_tensor", "v -> boolean", "True when v is a tensor.",
+     "print(equi.is_tensor(3))  --> false"},
     {0}};
 
 void eq_lua_add_docs(lua_State *L, const eq_lua_doc *d) {
@@ -352,9 +386,9 @@ void eq_lua_add_docs(lua_State *L, const eq_lua_doc *d) {
 
 /* ---- metatable ---- */
 static void add_operators(lua_State *L, int mt, int meth) {
-  static const char *const op[][2] = {{"__add", "add"}, {"__sub", "sub"}, {"__mul", "mul"},
-                                      {"__div", "div"}, {"__pow", "pow"}, {"__unm", "neg"},
-                                      {"__mod", "remainder"}, {"__idiv", "floor_divide"}};
+  static const char *const op[][2] = {
+      {"__add", "add"}, {"__sub", "sub"}, {"__mul", "mul"},       {"__div", "div"},
+      {"__pow", "pow"}, {"__unm", "neg"}, {"__mod", "remainder"}, {"__idiv", "floor_divide"}};
   for (size_t i = 0; i < sizeof op / sizeof *op; i++) {
     lua_getfield(L, meth, op[i][1]);
     lua_setfield(L, mt, op[i][0]);
@@ -378,7 +412,7 @@ int eq_lua_tensor(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &metatable_key);
     known = lua_topointer(L, -1);
     static const luaL_Reg events[] = {{"__gc", collect}, {"__close", collect}, {"__eq", same},
-                                      {"__len", length}, {"__lt", less}, {"__le", less_equal},
+                                      {"__len", length}, {"__lt", less},       {"__le", less_equal},
                                       {NULL, NULL}};
     luaL_setfuncs(L, events, 0);
     lua_newtable(L);

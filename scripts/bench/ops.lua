@@ -20,7 +20,7 @@ local calls = {
   sum_rows = {function(x) return x:sum(-1) end, 1, "sum"},
   transpose_copy = {function(x) return x:transpose(1, 2):clone() end, 2, "transpose"},
   softmax = {function(x) return x:softmax(-1) end, 2},
-  layer_norm = {function(x) return x:layer_norm() end, 2},
+  layer_norm = {function(x) return x:layer_norm(x:size(-1)) end, 2},
 }
 
 local cases = {
@@ -77,8 +77,8 @@ local function peer_commands(ctx, chosen)
     list[i] = {op = case[1], sizes = {table.unpack(case, 2)}}
     lines[i] = words(case)
   end
-  local text = ("%s --threads %d --seconds %g"):format(measure.quote(json.encode(list)), ctx.threads,
-    ctx.seconds)
+  local text = ("%s --threads %d --seconds %g"):format(measure.quote(json.encode(list)),
+    ctx.threads, ctx.seconds)
   local bare = ctx.bare and ("printf '%%s\\n' %s | OMP_NUM_THREADS=%d %s %g"):format(
     "'" .. table.concat(lines, "' '") .. "'", ctx.threads, ctx.bare, ctx.seconds)
   return {torch = measure.pytorch(ctx, "ops.py", text),

@@ -1,7 +1,7 @@
 #!/usr/bin/env lua5.4
 --- Measures lua_equi beside PyTorch and beside plain C, all in one run, and prints tables.
 --
--- `make bench` builds bare.c and starts this. Peers that are not there are left out, and it says so.
+-- `make bench` builds bare.c and starts this. Absent peers are left out, and it says so.
 local here = arg[0]:match "^(.*)run%.lua$" or "./"
 local root = here:gsub("scripts/bench/$", "")
 if root == "" then root = "./" end

@@ -73,7 +73,7 @@ const char *eq_openmp_name(void);
 /* Set by the binding: true when the user pressed Ctrl-C. Safe to call often; main thread only. */
 extern bool (*eq_poll)(void);
 
-/* ---- tensors (tensor.c) ---- */
+/* ---- tensors (tensor.c, copy.c) ---- */
 typedef enum { EQ_F32, EQ_F64, EQ_I64, EQ_U8, EQ_BOOL, EQ_NDTYPE } eq_dtype;
 typedef struct eq_node eq_node;
 typedef struct eq_op eq_op;
@@ -121,7 +121,7 @@ eq_tensor *eq_try_reshape(const eq_tensor *x, int ndim, const int64_t *shape);
 eq_tensor *eq_contiguous(eq_tensor *x); /* x itself, retained, or a row-major copy */
 eq_tensor *eq_clone(const eq_tensor *x);
 eq_tensor *eq_cast(eq_tensor *x, eq_dtype t);      /* x itself, retained, if it has that dtype */
-int eq_copy(eq_tensor *dst, const eq_tensor *src); /* broadcasts and converts; shapes checked */
+int eq_copy(eq_tensor *dst, const eq_tensor *src); /* copy.c: broadcasts, converts, checks shapes */
 eq_tensor *eq_retain(eq_tensor *x);
 void eq_release(eq_tensor *x); /* x may be NULL */
 bool eq_is_contiguous(const eq_tensor *x);

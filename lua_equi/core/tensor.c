@@ -221,51 +221,6 @@ eq_tensor *eq_try_reshape(const eq_tensor *x, int ndim, const int64_t *shape) {
 }
 
 /* ---- copies and conversions ---- */
-#define COPY_TO(S, st, D, dt)                                                                  \
-  EQ_SIMD static void copy_##S##_##D(int64_t n, char *const *p, const int64_t *s,              \
-                                     const eq_call *c) {                                       \
-    const char *a = p[0];                                                                      \
-    char *b = p[1];                                                                            \
-    (void)c;                                                                                   \
-    if (s[0] == sizeof(st) && s[1] == sizeof(dt)) {                                            \
-      const st *x = (const st *)a;                                                             \
-      dt *y = (dt *)b;                                                                         \
-      for (int64_t i = 0; i < n; i++) y[i] = (dt)(x[i]);                                       \
-    } else {                                                                                   \
-      for (int64_t i = 0; i < n; i++, a += s[0], b += s[1]) *(dt *)b = (dt)(*(const st *)a);   \
-    }                                                                                          \
-  }
-#define COPY_FROM(S, st)         \
-  COPY_TO(S, st, f32, float)     \
-  COPY_TO(S, st, f64, double)    \
-  COPY_TO(S, st, i64, int64_t)   \
-  COPY_TO(S, st, u8, uint8_t)    \
-  COPY_TO(S, st, mask, bool)
-COPY_FROM(f32, float)
-COPY_FROM(f64, double)
-COPY_FROM(i64, int64_t)
-COPY_FROM(u8, uint8_t)
-COPY_FROM(mask, bool)
-#define ROW(S) {copy_##S##_f32, copy_##S##_f64, copy_##S##_i64, copy_##S##_u8, copy_##S##_mask}
-static const eq_kernel copy_kernel[EQ_NDTYPE][EQ_NDTYPE] = {ROW(f32), ROW(f64), ROW(i64), ROW(u8),
-                                                            ROW(mask)};
-
-int eq_copy(eq_tensor *dst, const eq_tensor *src) {
-  eq_tensor *t[2] = {(eq_tensor *)src, dst};
-  int ndim;
-  int64_t shape[EQ_MAXDIM];
-  if (eq_broadcast(2, t, &ndim, shape) || ndim != dst->ndim ||
-      memcmp(shape, dst->shape, (size_t)ndim * sizeof *shape))
-    return eq_fail("cannot put %s into %s", eq_shape_of(src), eq_shape_of(dst));
-  if (dst->numel == 0) return EQ_OK;
-  if (src->dtype == dst->dtype && eq_same_shape(src, dst) && dst->numel < 4096 &&
-      eq_is_contiguous(src) && eq_is_contiguous(dst)) {
-    memmove(dst->data, src->data, (size_t)dst->numel * eq_size(dst->dtype));
-    return EQ_OK;
-  }
-  return eq_elementwise(copy_kernel[src->dtype][dst->dtype], 2, t, NULL);
-}
-
 /* A new tensor of dtype t with x's values, row-major. */
 static eq_tensor *copied(const eq_tensor *x, eq_dtype t) {
   eq_tensor *y = eq_empty(t, x->ndim, x->shape);

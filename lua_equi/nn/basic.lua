@@ -67,16 +67,16 @@ basic.dropout = module.class("dropout", {
 basic.layer_norm = module.class("layer_norm", {
   new = function(self, shape, opts)
     opts = options.check("layer_norm", opts, {eps = 1e-5, affine = true})
-    self.shape = type(shape) == "table" and shape or {shape}
+    self._shape = type(shape) == "table" and shape or {shape}
     self.eps = opts.eps
     if opts.affine then
-      self.weight, self.bias = core.ones(self.shape), core.zeros(self.shape)
+      self.weight, self.bias = core.ones(self._shape), core.zeros(self._shape)
     end
   end,
   forward = function(self, x)
-    return core.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
+    return core.layer_norm(x, self._shape, self.weight, self.bias, self.eps)
   end,
-  extra = function(self) return table.concat(self.shape, " x ") end,
+  extra = function(self) return table.concat(self._shape, " x ") end,
 })
 
 --- One after the other. Entries are modules or functions; found under 1, 2, 3 ...

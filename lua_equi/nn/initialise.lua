@@ -81,6 +81,9 @@ end
 ---@return any x
 function initialise.kaiming(x, opts)
   opts = options.check("kaiming", opts, {a = 0, mode = "fan_in", normal = false})
+  if opts.mode ~= "fan_in" and opts.mode ~= "fan_out" then
+    error(('kaiming: mode must be "fan_in" or "fan_out", got "%s"'):format(opts.mode), 2)
+  end
   local fan_in, fan_out = fans(x, "kaiming")
   local fan = opts.mode == "fan_out" and fan_out or fan_in
   local std = math.sqrt(2 / (1 + opts.a * opts.a) / fan)

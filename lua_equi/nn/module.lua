@@ -7,7 +7,8 @@
 -- every
 -- other tensor is a parameter; list entries are named from 0, as PyTorch names them, so that
 -- weights
--- import without a mapping. A userdata takes part if its metatable has `__children`.
+-- import without a mapping. A userdata takes part if its metatable has `__children(u)`: it returns
+-- the table of u's modules and tensors, the live one, since `to` replaces tensors in it.
 local core = require "lua_equi.core"
 local options = require "lua_equi.options"
 
@@ -42,7 +43,8 @@ local function children_of(v)
   return f and f(v) or nil
 end
 
-local function visit(v, path, seen, f)
+-- With `places`, f sees a shared tensor in each of its places.
+local function visit(v, path, seen, f, places)
   if seen[v] then return end
   seen[v] = true
   local t = children_of(v)
@@ -55,12 +57,12 @@ local function visit(v, path, seen, f)
     local name = math.type(k) == "integer" and tostring(k - 1) or k
     local full = path == "" and name or path .. "." .. name
     if core.is_tensor(child) then
-      if not seen[child] then
+      if places or not seen[child] then
         seen[child] = true
         f(buffers[k] and "buffer" or "parameter", child, full, t, k)
       end
     elseif type(child) == "table" or type(child) == "userdata" then
-      visit(child, full, seen, f)
+      visit(child, full, seen, f, places)
     end
   end
 end
@@ -208,7 +210,8 @@ function module.count(m, opts)
   return n
 end
 
---- Converts all floating parameters and buffers to a dtype, in place of the old tensors.
+--- Converts all floating parameters and buffers to a dtype. The module gets new tensors: make its
+--- optimizer afterwards.
 ---
 --- Example:
 ---     print(equi.nn.to(equi.nn.linear(2, 3), "f64").weight.dtype)   --> f64
@@ -216,16 +219,22 @@ end
 ---@param dtype string "f32" or "f64"
 ---@return any m
 function module.to(m, dtype)
-  local places = {}
-  module.walk(m, function(kind, v, _, owner, key)
+  if dtype ~= "f32" and dtype ~= "f64" then
+    error(('to: a module\'s dtype is "f32" or "f64", got %s'):format(tostring(dtype)), 2)
+  end
+  local places, converted = {}, {}
+  visit(m, "", {}, function(kind, v, _, owner, key)
     if kind ~= "module" and (v.dtype == "f32" or v.dtype == "f64") and v.dtype ~= dtype then
       places[#places + 1] = {owner, key, v}
     end
-  end)
+  end, true)
   for _, p in ipairs(places) do
-    local converted = p[3]:detach():to(dtype)
-    if p[3].requires_grad then converted:requires_grad_() end
-    p[1][p[2]] = converted
+    local old = p[3]
+    if not converted[old] then
+      converted[old] = old:detach():to(dtype)
+      if old.requires_grad then converted[old]:requires_grad_() end
+    end
+    p[1][p[2]] = converted[old]
   end
   return m
 end
@@ -366,16 +375,15 @@ local running = false
 local function path_to(root, wanted)
   local found
   local function search(v, path, seen)
-    if found or seen[v] then return end
+    if found or seen[v] or core.is_tensor(v) then return end
     seen[v] = true
-    if v == wanted then
+    if rawequal(v, wanted) then
       found = path
       return
     end
-    for _, k in ipairs(sorted_keys(v)) do
-      if type(v[k]) == "table" then
-        search(v[k], path .. (math.type(k) == "integer" and "[" .. k .. "]" or "." .. k), seen)
-      end
+    local t = children_of(v)
+    for _, k in ipairs(t and sorted_keys(t) or {}) do
+      search(t[k], path .. (math.type(k) == "integer" and "[" .. k .. "]" or "." .. k), seen)
     end
   end
   search(root, "", {})
@@ -383,6 +391,14 @@ local function path_to(root, wanted)
 end
 
 local call -- the __call of all modules
+
+-- A message without the position if that is in this folder or missing, and the level for error():
+-- the user's own line says more. Functions of the user's keep theirs.
+local function relocate(message)
+  local where, text = message:match "^([^\n]-:%d+: )(.*)$"
+  if where and not where:find "lua_equi[/\\]nn[/\\]" then return message, 0 end
+  return text or message, 2
+end
 
 local located = {} -- marks what add_path made of a message
 
@@ -401,10 +417,11 @@ local function add_path(message)
   end
   if not root then return message end
   local path = root:class_name() .. (inner ~= root and path_to(root, inner) or "")
-  local where, text = message:match "^(.-:%d+: )(.*)$"
-  if where and where:find "lua_equi[/\\]nn[/\\]" then where = nil end -- ours: say the user's line
-  text = (where or "") .. "in " .. path .. ": " .. (text or message)
-  return setmetatable({text = text, level = where and 0 or 2}, located)
+  local text, level = relocate(message)
+  local where = level == 0 and text:match "^.-:%d+: " or ""
+  return setmetatable({text = where .. "in " .. path .. ": " .. text:sub(#where + 1),
+    level = level},
+    located)
 end
 
 -- Called as a tail: level 2 is the line that called the module.
@@ -416,8 +433,11 @@ local function finish(ok, ...)
   error(problem.text, problem.level)
 end
 
+-- Not a tail call, so that add_path finds the frame of every module.
+local function keep(...) return ... end
+
 function call(self, ...)
-  if running then return self:forward(...) end
+  if running then return keep(self:forward(...)) end
   running = true
   return finish(xpcall(self.forward, add_path, self, ...))
 end
@@ -431,23 +451,34 @@ end
 ---@return string
 function base:class_name() return getmetatable(self).name end
 
+-- Worth a line: a module, or a table with something but numbers and names in it.
+local function has_parts(v)
+  if core.is_tensor(v) or not children_of(v) then return false end
+  if getmetatable(v) then return true end
+  for _, x in pairs(v) do
+    if type(x) == "table" or type(x) == "userdata" then return true end
+  end
+  return false
+end
+
 local function describe(m, name, depth, lines)
   local class = getmetatable(m)
   local extra = class and class.extra and class.extra(m) or ""
   local head = ("  "):rep(depth) .. (name and name .. ": " or "")
-  lines[#lines + 1] = head .. (class and class.name or "table") .. "(" .. extra .. ")"
-  for _, k in ipairs(sorted_keys(m)) do
-    local child = m[k]
+  lines[#lines + 1] = head .. (class and (class.name or class.__name) or "table") .. "("
+    .. extra .. ")"
+  local t = children_of(m)
+  for _, k in ipairs(sorted_keys(t)) do
+    local child = t[k]
     local label = math.type(k) == "integer" and "[" .. k .. "]" or k
-    if type(child) == "table" and (getmetatable(child) or next(child)) then
+    if has_parts(child) then
       describe(child, label, depth + 1, lines)
     end
   end
 end
 
 for _, name in ipairs {"parameters", "named_parameters", "state_dict", "load_state_dict", "count",
-  "to",
-                       "freeze", "unfreeze", "zero_grad", "train", "eval", "clone"} do
+  "to", "freeze", "unfreeze", "zero_grad", "train", "eval", "clone"} do
   base[name] = module[name]
 end
 
@@ -476,9 +507,8 @@ function module.class(name, methods)
     local self = setmetatable({training = true}, class)
     local ok, problem = pcall(methods.new, self, ...)
     if not ok then
-      -- what new raised at its caller belongs to the line that called the constructor
-      local text = type(problem) == "string" and problem:match "^[^:]*nn[/\\]module%.lua:%d+: (.*)$"
-      error(text or problem, text and 2 or 0)
+      if type(problem) ~= "string" then error(problem, 0) end
+      error(relocate(problem))
     end
     for k, v in pairs(self) do
       if core.is_tensor(v) and not class.buffers[k] and not v.requires_grad and v.is_leaf and

@@ -12,8 +12,10 @@ local options = require "lua_equi.options"
 
 local recurrent = {}
 local gates = {rnn = 1, gru = 3, lstm = 4}
-local defaults = {layers = 1, bidirectional = false, dropout = 0, bias = true,
-  nonlinearity = "tanh"}
+local function defaults(kind)
+  return {layers = 1, bidirectional = false, dropout = 0, bias = true,
+    nonlinearity = kind == "rnn" and "tanh" or nil}
+end
 
 local function suffix(layer, reverse) return ("_l%d%s"):format(layer - 1,
   reverse and "_reverse" or "") end
@@ -42,7 +44,7 @@ end
 
 local function new(kind)
   return function(self, inputs, hidden, opts)
-    opts = options.check(kind, opts, defaults)
+    opts = options.check(kind, opts, defaults(kind))
     self.kind, self.inputs, self.hidden = kind, inputs, hidden
     self.layers, self.bidirectional, self.dropout = opts.layers, opts.bidirectional, opts.dropout
     self.bias, self.nonlinearity = opts.bias, opts.nonlinearity
@@ -55,20 +57,49 @@ local function new(kind)
   end
 end
 
+local function shape_is(x, ...)
+  if not core.is_tensor(x) or x.ndim ~= select("#", ...) then return false end
+  for d = 1, x.ndim do
+    if x:size(d) ~= select(d, ...) then return false end
+  end
+  return true
+end
+
+-- The ops would complain about one row of the state; the user knows the whole.
+local function check(self, x, h0, c0)
+  local kind = self.kind
+  if not core.is_tensor(x) or x.ndim ~= 3 or x:size(3) ~= self.inputs then
+    error(("%s: x must be [B, T, %d], it is %s"):format(kind, self.inputs,
+      core.is_tensor(x) and table.concat(x.shape, " x ") or type(x)), 0)
+  end
+  local rows, B, H = self.layers * (self.bidirectional and 2 or 1), x:size(1), self.hidden
+  if kind == "lstm" then
+    if (h0 == nil) ~= (c0 == nil) or h0 and not (shape_is(h0, rows, B, H) and shape_is(c0, rows,
+      B, H)) then
+      error(("lstm: the state must be {h, c}, each %d x %d x %d"):format(rows, B, H), 0)
+    end
+  elseif h0 and not shape_is(h0, rows, B, H) then
+    error(("%s: the state must be %d x %d x %d, it is %s"):format(kind, rows, B, H,
+      core.is_tensor(h0) and table.concat(h0.shape, " x ") or type(h0)), 0)
+  end
+end
+
 local function forward(self, x, state, opts)
   opts = options.check(self.kind, opts, {lengths = options.any()})
   local h0, c0 = state, nil
-  if self.kind == "lstm" and state then h0, c0 = state[1], state[2] end
-  local zero = not (h0 and (self.kind ~= "lstm" or c0)) and
-    core.zeros(x:size(1), self.hidden, {dtype = x.dtype})
+  if self.kind == "lstm" and state then
+    if core.is_tensor(state) then error("lstm: the state must be a table {h, c}, it is a tensor",
+      0) end
+    h0, c0 = state[1], state[2]
+  end
+  check(self, x, h0, c0)
   local hs, cs, k = {}, {}, 0
   for layer = 1, self.layers do
     local ys = {}
     for direction = 1, self.bidirectional and 2 or 1 do
       k = k + 1
-      ys[direction], hs[k], cs[k] = run(self, x, opts.lengths, h0 and h0[k] or zero,
-        c0 and c0[k] or zero,
-                                        layer, direction == 2)
+      ys[direction], hs[k], cs[k] = run(self, x, opts.lengths, h0 and h0[k], c0 and c0[k], layer,
+        direction == 2)
     end
     x = #ys == 2 and core.cat(ys, 3) or ys[1]
     if layer < self.layers and self.dropout > 0 then x = core.dropout(x, self.dropout,
@@ -111,7 +142,7 @@ recurrent.rnn = class "rnn"
 ---     print(y:size())   --> 2 5 8
 ---@param inputs integer
 ---@param hidden integer
----@param opts? table as rnn
+---@param opts? table as rnn, without nonlinearity
 recurrent.gru = class "gru"
 
 --- Long short-term memory (Hochreiter & Schmidhuber 1997), gates in the order i f g o.
@@ -123,7 +154,7 @@ recurrent.gru = class "gru"
 ---     print(state[2]:size())   --> 2 2 4
 ---@param inputs integer
 ---@param hidden integer
----@param opts? table as rnn
+---@param opts? table as rnn, without nonlinearity
 recurrent.lstm = class "lstm"
 
 return recurrent

@@ -1,6 +1,6 @@
+-- Linear algebra against definitions (Cramer, Laplace, products of factors) in loops over tables.
 -- The expanded layout of the general check repeats a row, which makes a matrix singular: cases that
 -- refuse such matrices leave it out (strides = false).
--- solve, inv, det, slogdet, cholesky, eigh, qr, svd, lstsq against definitions, in loops over tables.
 local equi = require "lua_equi"
 local oracle = require "spec.support.oracle"
 local op = require "spec.support.cases"
@@ -62,9 +62,11 @@ end
 local f64 = {dtype = "f64"}
 
 op("solve", {
-  {"for a vector", strides = false, inputs = {regular(4), oracle.data(4)}, naive = cramer, second = true},
+  {"for a vector", strides = false, inputs = {regular(4), oracle.data(4)}, naive = cramer,
+   second = true},
   {"of size 1", inputs = {regular(1), oracle.data(1)}, naive = cramer},
-  {"for a matrix", strides = false, inputs = {regular(3), oracle.data(3, 2)}, second = true, naive = function(a, b)
+  {"for a matrix", strides = false, inputs = {regular(3), oracle.data(3, 2)}, second = true,
+   naive = function(a, b)
     local x = {{}, {}, {}}
     for j = 1, 2 do
       local column = cramer(a, {b[1][j], b[2][j], b[3][j]})
@@ -106,7 +108,8 @@ op("det", {
   {"of one", inputs = {regular(4)}, naive = det, second = true},
   {"with row exchanges", inputs = {regular(3):flip(1)}, naive = det},
   {"of size 1", inputs = {regular(1)}, naive = det},
-  {"of a batch", inputs = {regular(3, 2, 2)}, naive = function(a) return {det(a[1]), det(a[2])} end},
+  {"of a batch", inputs = {regular(3, 2, 2)}, naive = function(a) return {det(a[1]),
+   det(a[2])} end},
 })
 
 op("slogdet", {
@@ -208,11 +211,12 @@ describe("linalg at the edges", function()
   end)
 
   it("says what is wrong", function()
-    oracle.raises("solve: the matrix is singular; add a small multiple of the identity, or use lstsq",
-                  equi.solve, equi.ones(2, 2), equi.ones(2))
+    oracle.raises("solve: the matrix is singular; add a small multiple of the identity, " ..
+                  "or use lstsq", equi.solve, equi.ones(2, 2), equi.ones(2))
     oracle.raises("inv: the matrix (matrix 2 of the batch) is singular", equi.inv,
                   equi.stack {equi.eye(2), equi.zeros(2, 2)})
-    oracle.raises("solve: a is 2 x 2, b is 3; b needs 2 rows", equi.solve, equi.eye(2), equi.ones(3))
+    oracle.raises("solve: a is 2 x 2, b is 3; b needs 2 rows", equi.solve, equi.eye(2),
+                  equi.ones(3))
     oracle.raises("solve: shapes do not fit", equi.solve, equi.zeros(2, 2, 2), equi.zeros(3, 2, 1))
     oracle.raises("inv: needs square matrices in the last two dims, got 2 x 3", equi.inv,
                   equi.zeros(2, 3))

@@ -178,8 +178,8 @@ end
 
 --- Makes a model: equi.models.seq2seq{...}. The defaults are the paper's sizes for SCAN.
 ---
---- In the same table are greedy and exact_match, for other models as well, and `methods`, from which
---- models of other parts (g_seq2seq) take step and forward.
+--- In the same table are greedy and exact_match, for other models as well, and `methods`, from
+--- which models of other parts (g_seq2seq) take step and forward.
 ---@param o? table {input_words = 15, output_words = 8, cell = "lstm" or "rnn" or "gru", hidden = 64
 --- per direction, embedding = 64 of commands, layers = 1 of the encoder, bidirectional = true,
 --- dropout = 0.1 of the answer's embedding}

@@ -31,6 +31,8 @@ end
 local COMMANDS = {{3, 5, 4, 6, 2}, {4, 2}, {6, 6, 3, 2}}
 
 describe("seq2seq", function()
+  before_each(function() equi.seed(1) end)
+
   it("has PyTorch's parameter count at the paper's sizes", function()
     for _, cell in ipairs(CELLS) do
       local model = equi.models.seq2seq {cell = cell}

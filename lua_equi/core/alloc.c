@@ -12,8 +12,9 @@
 #include <sys/mman.h>
 #endif
 
-/* Kept blocks would hide misuse from the address sanitizer, so it is told what is not to be touched:
- * the rest of a rounded size, and all of a kept block but its link (which the leak check follows). */
+/* Kept blocks would hide misuse from the address sanitizer, so it is told what is not to be
+ * touched: the rest of a rounded size, and all of a kept block but its link (which the leak check
+ * follows). */
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #define FORBID(p, from, to) ASAN_POISON_MEMORY_REGION((char *)(p) + (from), (to) - (from))
@@ -23,7 +24,14 @@
 #define PERMIT(p, n) ((void)0)
 #endif
 
-enum { ALIGN = 64, SMALL_STEP = 64, SMALL_MAX = 1024, NSMALL = SMALL_MAX / SMALL_STEP, NCLASS = 256, CHURN_MAX = 65536 };
+enum {
+  ALIGN = 64,
+  SMALL_STEP = 64,
+  SMALL_MAX = 1024,
+  NSMALL = SMALL_MAX / SMALL_STEP,
+  NCLASS = 256,
+  CHURN_MAX = 65536
+};
 #define HUGE_PAGE ((size_t)2 << 20)
 
 typedef struct block {
@@ -43,7 +51,8 @@ static int class_of(size_t bytes, size_t *rounded) {
     *rounded = k * SMALL_STEP;
     return (int)k - 1;
   }
-  int log2 = 63 - __builtin_clzll((unsigned long long)(bytes - 1)); /* 2^log2 < bytes <= 2^(log2+1) */
+  int log2 =
+      63 - __builtin_clzll((unsigned long long)(bytes - 1)); /* 2^log2 < bytes <= 2^(log2+1) */
   size_t quarter = ((size_t)1 << log2) / 4, base = (size_t)1 << log2;
   size_t k = (bytes - base + quarter - 1) / quarter; /* 1..4 */
   *rounded = base + k * quarter;
@@ -60,13 +69,23 @@ static void *system_alloc(size_t bytes) {
   return p;
 }
 
+/* Tests: counts down to the allocations that are to fail. */
+static bool must_fail(void) {
+  if (eq_mem.fail_after > 0) {
+    eq_mem.fail_after--;
+    return false;
+  }
+  if (--eq_mem.fail_times <= 0) eq_mem.fail_after = -1;
+  return true;
+}
+
 void *eq_alloc(size_t bytes) {
   size_t size;
   if (bytes > (size_t)1 << 60) {
     eq_nomem(bytes);
     return NULL;
   }
-  if (eq_mem.fail_after >= 0 && eq_mem.fail_after-- == 0) {
+  if (eq_mem.fail_after >= 0 && must_fail()) {
     eq_nomem(bytes);
     return NULL;
   }

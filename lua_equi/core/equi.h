@@ -54,6 +54,7 @@ typedef struct eq_memory {
   size_t churn; /* bytes of small blocks handed out since the last collection */
   uint64_t allocations, collections;
   int64_t fail_after; /* tests: the allocation this many from now fails; < 0 never */
+  int64_t fail_times; /* and so many in a row */
 } eq_memory;
 extern eq_memory eq_mem;
 void *eq_alloc(size_t bytes); /* NULL and EQ_NOMEM when there is none; contents undefined */

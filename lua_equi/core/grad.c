@@ -137,6 +137,14 @@ void eq_hook_remove(eq_node *n, eq_hook *h) {
   h->release(h);
 }
 
+/* They cannot run any more, and what they mention may lead back to this very node. */
+static void drop_hooks(eq_node *n) {
+  for (eq_hook *h = n->hooks, *next; h; h = next) {
+    next = h->next;
+    if (h->call) eq_hook_remove(n, h);
+  }
+}
+
 static int run_hooks(eq_node *n) {
   int bad = EQ_OK;
   hooks_running++;
@@ -288,6 +296,7 @@ static int visit(pass *p, eq_node *n) {
   bad = backward_node(&p->h, n, p->graph);
   if (!bad && !p->retain) {
     eq_node_drop(n);
+    drop_hooks(n);
     n->released = true;
   }
   return bad;

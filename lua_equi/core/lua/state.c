@@ -59,6 +59,7 @@ static int read_limit(lua_State *L, const char *key, size_t *limit) {
 
 static int memory(lua_State *L) {
   static const char *const valid[] = {"soft_limit", "cache_limit", NULL};
+  eq_lua_pressure(L); /* a coroutine that is over is let go */
   if (lua_istable(L, 1)) {
     eq_lua_check_keys(L, 1, "memory", valid);
     read_limit(L, "soft_limit", &eq_mem.soft_limit);
@@ -83,10 +84,12 @@ static int memory(lua_State *L) {
   return 1;
 }
 
-/* Tests: let the n-th allocation from now fail; nil switches that off. */
+/* Tests: fail_allocation(n, times=1): the n-th allocation from now fails, and the times - 1 after
+ * it; nil switches that off. */
 static int fail_allocation(lua_State *L) {
-  eq_mem.fail_after =
-      lua_isnoneornil(L, 1) ? -1 : eq_lua_checkint(L, 1, "fail_allocation", "n") - 1;
+  bool off = lua_isnoneornil(L, 1);
+  eq_mem.fail_after = off ? -1 : eq_lua_checkint(L, 1, "fail_allocation", "n") - 1;
+  eq_mem.fail_times = lua_isnoneornil(L, 2) ? 1 : eq_lua_checkint(L, 2, "fail_allocation", "times");
   return 0;
 }
 

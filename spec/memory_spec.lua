@@ -1,0 +1,203 @@
+-- Bytes: the peak of a loop of big temporaries, leaks, limits, and what happens when there is none.
+local equi = require "lua_equi"
+
+local MB = 1000000
+
+local function live() return equi.memory("collect").live end
+
+-- Calls f many times and returns by how many bytes live memory grew.
+local function growth(times, f)
+  f(1)
+  local before = live()
+  for i = 1, times do f(i) end
+  return live() - before
+end
+
+describe("the peak of a loop of big temporaries", function()
+  local saved
+  before_each(function() saved = equi.memory() end)
+  after_each(function()
+    collectgarbage "generational"
+    collectgarbage "incremental"
+    equi.memory{soft_limit = saved.soft_limit, cache_limit = saved.cache_limit}
+    equi.memory "trim"
+  end)
+
+  -- A network's step in small: parameters, five activations of 0.8 MB that live until backward, and
+  -- temporaries of the same size. What is needed at once is `live_set`.
+  local function step(weights)
+    local x = equi.ones(200000)
+    local h = x
+    for _, w in ipairs(weights) do h = (h * w + x):tanh() end
+    h:sum():backward()
+    for _, w in ipairs(weights) do w.grad = nil end
+  end
+
+  for _, mode in ipairs{"incremental", "generational"} do
+    it("stays below twice the live set, " .. mode, function()
+      collectgarbage(mode)
+      equi.memory{soft_limit = 2 * MB}
+      local weights = {}
+      for i = 1, 5 do weights[i] = equi.ones(200000):requires_grad_() end
+      equi.memory "collect"
+      collectgarbage "stop"
+      equi.memory "reset_peak"
+      step(weights) -- no collection: only what backward releases goes
+      local live_set = equi.memory().peak
+      collectgarbage "restart"
+      equi.memory "collect"
+      equi.memory "reset_peak"
+      for _ = 1, 20 do step(weights) end
+      assert.is_true(equi.memory().peak < 2 * live_set,
+                     ("peak %.1f MB of %.1f MB"):format(equi.memory().peak / MB, live_set / MB))
+      assert.is_true(equi.memory().collections > saved.collections)
+    end)
+  end
+
+  it("follows the soft limit", function()
+    local function peak_with(limit)
+      equi.memory{soft_limit = limit}
+      equi.memory "collect"
+      equi.memory "reset_peak"
+      local x = equi.ones(250000)
+      for _ = 1, 100 do x = x + 1 end
+      return equi.memory().peak
+    end
+    assert.is_true(peak_with(4 * MB) < 7 * MB)
+    assert.is_true(peak_with(40 * MB) > 20 * MB)
+  end)
+end)
+
+describe("nothing leaks", function()
+  local x = equi.ones(3, 4)
+  local w = equi.ones(4):requires_grad_()
+  local double = equi.op{name = "double", forward = function(v) return v * 2 end,
+                         backward = function(g) return g * 2 end}
+  local cases = {
+    tensors = function(i) return equi.full({3}, i) end,
+    views = function() return x:t()[1]:expand(2, 3) end,
+    strings = function() return equi.frombytes(x:tobytes(), {3, 4}) end,
+    leaves = function() return equi.ones(2):requires_grad_() end,
+    graphs = function() return (x * w):sum() end,
+    ["backward passes"] = function()
+      (x * w):sum():backward()
+      w.grad = nil
+    end,
+    ["second derivatives"] = function()
+      local g = equi.grad((w * w * w):sum(), w, {create_graph = true})
+      equi.grad(g:sum(), w)
+    end,
+    ["hooks on leaves"] = function() w:hook(function(g) return g end):remove() end,
+    ["hooks on results"] = function() (x * w):hook(function(g) return g end) end,
+    ["hooks that ran"] = function()
+      local y = x * w
+      y:hook(function(g) return y:detach():mean() * g end)
+      y:sum():backward()
+      w.grad = nil
+    end,
+    ["custom ops"] = function()
+      local f = equi.op{name = "one", forward = function(v) return v + 0 end}
+      return f(w)
+    end,
+    ["calls of a custom op"] = function()
+      double(w):sum():backward()
+      w.grad = nil
+    end,
+    errors = function() pcall(function() return x + equi.ones(5) end) end,
+    ["errors in backward"] = function()
+      local y = x * w
+      y:hook(function() error "stop" end)
+      pcall(y.backward, y:sum())
+    end,
+    ["assignments"] = function(i) x[{1, 2}] = i end,
+    groups = function() return equi.group.cyclic(4) * equi.group.cyclic(2) end,
+  }
+  local names = {}
+  for name in pairs(cases) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    it("in 10,000 " .. name, function()
+      assert.equal(0, growth(name == "groups" and 200 or 10000, cases[name]))
+    end)
+  end
+
+  it("in Lua's own memory either", function()
+    local function loop()
+      for _ = 1, 2000 do
+        local y = w * 2
+        y:hook(function(g) return g end)
+        double(y):sum():backward()
+        w.grad = nil
+        w:hook(print):remove()
+      end
+      collectgarbage()
+      collectgarbage()
+      return collectgarbage "count"
+    end
+    loop()
+    local before = loop()
+    assert.is_true(loop() - before < 20, "grew") -- kilobytes
+  end)
+end)
+
+describe("the collector", function()
+  it("is left alone when it is stopped", function()
+    local before = equi.memory().collections
+    collectgarbage "stop"
+    equi.memory{soft_limit = MB}
+    local x = equi.ones(100000)
+    for _ = 1, 50 do x = x + 1 end
+    assert.is_true(equi.memory().live > 15 * MB)
+    assert.equal(before, equi.memory().collections)
+    collectgarbage "restart"
+    equi.memory{soft_limit = 256 << 20}
+    x = nil -- luacheck: ignore
+    live()
+  end)
+
+  it("may run finalizers that compute", function()
+    local seen
+    setmetatable({}, {__gc = function()
+      local w = equi.ones(1000):requires_grad_();
+      (w * 3):sum():backward()
+      seen = w.grad[1]:item()
+    end})
+    collectgarbage()
+    assert.equal(3, seen)
+  end)
+
+  it("lets a variable be closed early", function()
+    local before = live()
+    do
+      local x <close> = equi.ones(1000)
+      assert.is_true(x:sum():item() == 1000)
+    end
+    assert.is_true(equi.memory().live - before < 1000)
+  end)
+end)
+
+describe("without memory", function()
+  after_each(function() equi.fail_allocation() end)
+
+  it("says how much was wanted and goes on", function()
+    local ok, message = pcall(equi.zeros, 1 << 20, 1 << 20, 1 << 18)
+    assert.is_false(ok)
+    assert.matches("zeros: ", message, 1, true)
+    assert.equal(2, equi.ones(2):sum():item())
+  end)
+
+  it("collects, tries again, and succeeds if one allocation failed", function()
+    equi.fail_allocation(1)
+    assert.equal(4, (equi.ones(4) * 1):sum():item())
+  end)
+
+  it("raises a clean error if it keeps failing", function()
+    local x = equi.ones(4)
+    equi.fail_allocation(1, 1000)
+    local ok, message = pcall(function() return x * 2 end)
+    equi.fail_allocation()
+    assert.is_false(ok)
+    assert.matches("mul: out of memory: %d+%.%d MB wanted, %d+%.%d MB in use", message)
+    assert.equal(8, (x * 2):sum():item())
+  end)
+end)

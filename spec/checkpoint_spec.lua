@@ -136,7 +136,7 @@ describe("checkpoint", function()
     end
     local ok, problem = pcall(function()
       -- the first takes 1.2 MB of 1.8; the second cannot stand beside it
-      assert.equal("true\tnil\nnil\tcannot write " .. path .. ": No space left on device\n",
+      assert.equal("true\nnil\tcannot write " .. path .. ": No space left on device\n",
         files.lua(SAVE, path, "ROUNDS=2 "))
       assert.equal(1, checkpoint.load(path).extra.i)
       assert.equal(300000.0, equi.safetensors.load(path)["model.w"]:sum():item())

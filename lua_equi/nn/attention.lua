@@ -2,7 +2,7 @@
 --- softmax(q k^T / sqrt(D)) v.
 local core = require "lua_equi.core"
 local basic = require "lua_equi.nn.basic"
-local module = require "lua_equi.nn.module"
+local classes = require "lua_equi.nn.class"
 local options = require "lua_equi.options"
 
 local attention = {}
@@ -38,7 +38,7 @@ end
 ---@param features integer
 ---@param heads integer
 ---@param opts? table {bias = true, causal = false, dropout = 0}
-attention.attention = module.class("attention", {
+attention.attention = classes.class("attention", {
   new = function(self, features, heads, opts)
     opts = options.check("attention", opts, {bias = true, causal = false, dropout = 0})
     if features % heads ~= 0 then

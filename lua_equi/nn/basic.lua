@@ -1,7 +1,7 @@
 --- Layers without memory: linear, embedding, dropout, layer_norm, activations, sequential.
 local core = require "lua_equi.core"
 local initialise = require "lua_equi.nn.initialise"
-local module = require "lua_equi.nn.module"
+local classes = require "lua_equi.nn.class"
 local options = require "lua_equi.options"
 
 local basic = {}
@@ -16,7 +16,7 @@ local basic = {}
 ---@param inputs integer
 ---@param outputs integer
 ---@param opts? table {bias = true}
-basic.linear = module.class("linear", {
+basic.linear = classes.class("linear", {
   new = function(self, inputs, outputs, opts)
     opts = options.check("linear", opts, {bias = true})
     local bound = inputs > 0 and 1 / math.sqrt(inputs) or 0
@@ -39,7 +39,7 @@ basic.linear = module.class("linear", {
 ---     print(layer(equi.tensor({{1, 10}}, {dtype = "i64"})):size())   --> 1 2 4
 ---@param entries integer
 ---@param features integer
-basic.embedding = module.class("embedding", {
+basic.embedding = classes.class("embedding", {
   new = function(self, entries, features)
     self.weight = initialise.normal(core.zeros(entries, features))
   end,
@@ -52,7 +52,7 @@ basic.embedding = module.class("embedding", {
 --- Example:
 ---     print(equi.nn.dropout(0.5):eval()(equi.ones(4)):sum():item())   --> 4.0
 ---@param p? number default 0.5
-basic.dropout = module.class("dropout", {
+basic.dropout = classes.class("dropout", {
   new = function(self, p) self.p = p or 0.5 end,
   forward = function(self, x) return core.dropout(x, self.p, self.training) end,
   extra = function(self) return ("%g"):format(self.p) end,
@@ -64,7 +64,7 @@ basic.dropout = module.class("dropout", {
 ---     print(equi.nn.layer_norm(4)(equi.ones(2, 4)):abs():max():item())   --> 0.0
 ---@param shape integer|table size of the last dim, or sizes of the last dims
 ---@param opts? table {eps = 1e-5, affine = true}
-basic.layer_norm = module.class("layer_norm", {
+basic.layer_norm = classes.class("layer_norm", {
   new = function(self, shape, opts)
     opts = options.check("layer_norm", opts, {eps = 1e-5, affine = true})
     self._shape = type(shape) == "table" and shape or {shape}
@@ -84,7 +84,7 @@ basic.layer_norm = module.class("layer_norm", {
 --- Example:
 ---     local net = equi.nn.sequential(equi.nn.linear(2, 3), equi.tanh, equi.nn.linear(3, 1))
 ---     print(net(equi.zeros(5, 2)):size())   --> 5 1
-basic.sequential = module.class("sequential", {
+basic.sequential = classes.class("sequential", {
   new = function(self, ...)
     for i = 1, select("#", ...) do
       local part = select(i, ...)

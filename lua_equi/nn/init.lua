@@ -3,6 +3,7 @@ local module = require "lua_equi.nn.module"
 
 local nn = {initialise = require "lua_equi.nn.initialise"}
 for name, f in pairs(module) do nn[name] = f end
+nn.class = require("lua_equi.nn.class").class
 for _, part in ipairs {"basic", "recurrent", "attention"} do
   for name, constructor in pairs(require("lua_equi.nn." .. part)) do nn[name] = constructor end
 end

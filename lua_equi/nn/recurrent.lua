@@ -7,7 +7,7 @@
 -- Shapes: x [B, T, D]; states [layers * directions, B, H].
 local core = require "lua_equi.core"
 local initialise = require "lua_equi.nn.initialise"
-local module = require "lua_equi.nn.module"
+local classes = require "lua_equi.nn.class"
 local options = require "lua_equi.options"
 
 local recurrent = {}
@@ -116,7 +116,7 @@ local function extra(self)
 end
 
 local function class(kind)
-  return module.class(kind, {new = new(kind), forward = forward, extra = extra})
+  return classes.class(kind, {new = new(kind), forward = forward, extra = extra})
 end
 
 --- Elman network: h' = tanh(W_ih x + b_ih + W_hh h + b_hh).

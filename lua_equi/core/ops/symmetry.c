@@ -106,6 +106,10 @@ static int map_ids_run(eq_call *c) {
   const int64_t *id = (const int64_t *)(void *)x->data, *to = (const int64_t *)(void *)table->data;
   int64_t *y = (int64_t *)(void *)c->out[0]->data;
   for (int64_t i = 0; i < x->numel; i++) {
+    if (id[i] == EQ_BASE - 1) { /* padding: no word, so nothing moves it */
+      y[i] = id[i];
+      continue;
+    }
     if (id[i] < EQ_BASE || id[i] >= table->numel + EQ_BASE)
       return eq_fail("id %" PRId64 " at position %" PRId64
                      " is outside the vocabulary; ids are 1 to "

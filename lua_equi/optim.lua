@@ -1,10 +1,8 @@
 --- equi.optim: SGD, Adam, AdamW, RMSprop, gradient clipping, learning-rate schedules.
 --
 -- An optimizer holds a list of parameters (or groups of them with their own options) and the state
--- of
--- each. step() is one C pass over all parameters of a group (core/ops/optim.c). Formulas, defaults
--- and
--- option names are PyTorch's, so recipes carry over.
+-- of each. step() is one C pass over all parameters of a group (core/ops/optim.c). Formulas,
+-- defaults and option names are PyTorch's, so recipes carry over.
 local core = require "lua_equi.core"
 local module = require "lua_equi.nn.module"
 local options = require "lua_equi.options"

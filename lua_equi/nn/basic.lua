@@ -31,8 +31,7 @@ basic.linear = classes.class("linear", {
 })
 
 --- Rows of a table: ids (i64, from 1) of any shape -> [..., features]. weight is [entries,
---- features],
---- normal at the start.
+--- features], normal at the start.
 ---
 --- Example:
 ---     local layer = equi.nn.embedding(10, 4)

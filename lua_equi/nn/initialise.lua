@@ -1,8 +1,7 @@
 --- Initialisers: fill a tensor in place with random numbers from equi.seed's stream, and return it.
 --
 -- fan_in is the number of inputs of one output: size(2) times the rest; fan_out is size(1) times
--- the
--- rest. Gains and defaults are PyTorch's.
+-- the rest. Gains and defaults are PyTorch's.
 local core = require "lua_equi.core"
 local options = require "lua_equi.options"
 

@@ -10,8 +10,8 @@ local module = {}
 local children_of, visit = walk.children_of, walk.visit
 
 --- Calls f(kind, value, name, owner, key) for every module, parameter and buffer below m, each
---- once,
---- in a fixed order. kind is "module", "parameter" or "buffer"; owner[key] is the value's place.
+--- once, in a fixed order. kind is "module", "parameter" or "buffer"; owner[key] is the value's
+--- place.
 ---
 --- Example:
 ---     local nn = equi.nn
@@ -256,8 +256,7 @@ end
 function module.eval(m) return module.train(m, false) end
 
 --- f(...) with the module and all below in evaluation mode; afterwards each is in the mode it was
---- in,
---- also after an error.
+--- in, also after an error.
 ---
 --- Example:
 ---     local layer = equi.nn.dropout(0.5)

@@ -1,6 +1,5 @@
 --- Recurrent layers over whole sequences: rnn, gru, lstm with several layers, both directions,
---- dropout
---- between layers, and sequences of different lengths.
+--- dropout between layers, and sequences of different lengths.
 --
 -- Each layer and direction is one fused op (core/ops/rnn.c). Names and gate order are PyTorch's:
 -- weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, with _reverse for the second direction.

@@ -2,18 +2,16 @@
 --
 -- Rules: fields whose name begins with "_" are private; a tensor whose name is in the class's
 -- `buffers` is a buffer, every other tensor is a parameter; list entries are named from 0, as
--- PyTorch
--- names them, so that weights import without a mapping. A userdata takes part if its metatable has
--- `__children(u)`: it returns the table of u's modules and tensors, the live one, since `to`
--- replaces
--- tensors in it.
+-- PyTorch names them, so that weights import without a mapping. A userdata takes part if its
+-- metatable has `__children(u)`: it returns the table of u's modules and tensors, the live one,
+-- since `to` replaces tensors in it.
 local core = require "lua_equi.core"
 
 local walk = {}
 
 -- Keys in a fixed order: list entries, then names by the alphabet. pairs() has no order, and the
--- order
--- decides which random numbers initialise which weight and which optimizer state belongs to it.
+-- order decides which random numbers initialise which weight and which optimizer state belongs to
+-- it.
 function walk.sorted_keys(t)
   local numbers, names = {}, {}
   for k in pairs(t) do

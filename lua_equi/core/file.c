@@ -256,7 +256,8 @@ int eq_draft_open(eq_draft *o, const char *path) {
   *o = (eq_draft){0};
   /* a rename over a device or a pipe would replace it: with root's rights even /dev/null */
   bool there = stat(path, &st) == 0;
-  if (there && !S_ISREG(st.st_mode)) return eq_fail("cannot write %s: it is not a regular file", path);
+  if (there && !S_ISREG(st.st_mode))
+    return eq_fail("cannot write %s: it is not a regular file", path);
   o->path = there ? realpath(path, NULL) : strdup(path);
   size_t size = o->path ? strlen(o->path) + 48 : 0;
   o->beside = o->path ? malloc(size) : NULL;

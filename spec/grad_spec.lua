@@ -90,6 +90,14 @@ describe("backward", function()
     assert.same({32, 48, 48}, {g:item(), h:item(), k:item()})
   end)
 
+  it("refuses a second derivative where the rule is a kernel", function()
+    local logp = leaf({{{-1, -2}}}, {dtype = "f64"})
+    local loss = equi.sequence_nll(logp, equi.tensor({{1}}, {dtype = "i64"}))
+    local g = equi.grad((loss * loss):sum(), logp, {create_graph = true})
+    assert.matches("sequence_nll can be differentiated once, not twice",
+                   message_of(equi.grad, g:sum(), logp), 1, true)
+  end)
+
   it("stops at detach", function()
     local x = leaf{3};
     (x * x:detach()):sum():backward()

@@ -239,7 +239,8 @@ enum {
   EQ_SAVE_IN2 = 1 << 11,
   EQ_SAVE_INS = 1 << 12, /* every input */
   EQ_SAVE_OUT = 1 << 13, /* every output */
-  EQ_METHOD_ONLY = 1 << 14
+  EQ_METHOD_ONLY = 1 << 14,
+  EQ_ONCE = 1 << 15 /* the rule is no chain of ops: second derivatives are refused */
 };
 
 struct eq_op {

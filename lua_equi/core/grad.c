@@ -196,6 +196,24 @@ static int nan_in_gradient(eq_node *n, eq_tensor *const *gx) {
                  n->where ? ", called at " : "", n->where ? n->where : "");
 }
 
+/* Gradients that a rule computed without ops look like constants: with create_graph they get a node
+ * that refuses to be passed, so that second derivatives fail instead of being wrong. */
+static const eq_op once_only = {.name = "gradient", .sig = "-> gx"};
+
+static int refuse_second(eq_node *n, eq_tensor **gx) {
+  for (int i = 0; i < n->nin; i++) {
+    if (!gx[i] || !n->slot[i] || !n->slot[i]->node) continue;
+    eq_tensor *own = eq_alias(gx[i]);
+    if (!own) return EQ_NOMEM;
+    eq_release(gx[i]);
+    gx[i] = own;
+    eq_call c = {.op = &once_only, .nin = 1, .nout = 1, .in = &n->slot[i], .out = {own}};
+    c.arg[0].s = n->op->name;
+    if (eq_record(&c, c.in)) return EQ_NOMEM;
+  }
+  return EQ_OK;
+}
+
 static int run_rule(heap *h, eq_node *n, eq_tensor **gx, bool graph) {
   eq_call c;
   eq_error.status = EQ_OK;
@@ -211,6 +229,7 @@ static int run_rule(heap *h, eq_node *n, eq_tensor **gx, bool graph) {
         eq_fail("the gradient rule of %s ran a backward pass that released the graph it stands in; "
                 "pass {retain = true} there",
                 n->op->name);
+  if (!bad && graph && n->op->flags & EQ_ONCE) bad = refuse_second(n, gx);
   if (!bad && eq_debug) bad = nan_in_gradient(n, gx);
   for (int i = 0; i < n->nin; i++) {
     if (!gx[i]) continue;
@@ -232,6 +251,11 @@ static int backward_node(heap *h, eq_node *n, bool graph) {
     return eq_fail("the graph below %s was already used and released; pass {retain = true} to the "
                    "first backward to use it again",
                    n->op->name);
+  if (n->op == &once_only)
+    return eq_fail(
+        "%s can be differentiated once, not twice: its rule is one kernel, not a chain of "
+        "ops",
+        n->call.arg[0].s);
   if (!n->op->back)
     return eq_fail("%s has no gradient rule (called at %s); use x:detach() to stop there",
                    n->op->name, n->where ? n->where : "?");

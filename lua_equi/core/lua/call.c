@@ -103,6 +103,7 @@ static void push_row(lua_State *L, const eq_op *op) {
   } flag[] = {{"hidden", op->flags & EQ_HIDDEN},
               {"inplace", op->flags & EQ_INPLACE},
               {"differentiable", !(op->flags & EQ_NO_GRAD) && (op->back || op->compose)},
+              {"once", op->flags & EQ_ONCE},
               {"composed", op->compose != NULL},
               {"function_only", op->flags & EQ_FUNCTION},
               {"method_only", op->flags & EQ_METHOD_ONLY}};

@@ -310,6 +310,6 @@ const eq_op ops_attn_decoder[] = {
      .shape = shape,
      .run = run,
      .back = back,
-     .flags = EQ_FUNCTION | EQ_SAVE_INS | EQ_SAVE_OUT,
+     .flags = EQ_FUNCTION | EQ_ONCE | EQ_SAVE_INS | EQ_SAVE_OUT,
      .where = EQ_HERE},
     {0}};

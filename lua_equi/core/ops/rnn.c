@@ -398,8 +398,8 @@ static int cell(eq_call *c) {
 #define SEQUENCE(NAME, GATES, EXTRA)                                                               \
   .doc = NAME " layer over whole sequences, one direction.\n"                                      \
               "w_ih [" GATES "H, D], w_hh [" GATES "H, H]. " EXTRA "\n" SHAPES,                    \
-  .shape = shape, .run = run, .back = back, .flags = EQ_FUNCTION | EQ_SAVE_INS | EQ_SAVE_OUT,      \
-  .where = EQ_HERE
+  .shape = shape, .run = run, .back = back,                                                        \
+  .flags = EQ_FUNCTION | EQ_ONCE | EQ_SAVE_INS | EQ_SAVE_OUT, .where = EQ_HERE
 
 const eq_op ops_rnn[] = {
     {.name = "rnn",

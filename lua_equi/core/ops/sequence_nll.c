@@ -134,7 +134,7 @@ const eq_op ops_sequence_nll[] = {
      .shape = shape,
      .run = run,
      .back = back,
-     .flags = EQ_FUNCTION | EQ_SAVE_IN1 | EQ_SAVE_OUT,
+     .flags = EQ_FUNCTION | EQ_ONCE | EQ_SAVE_IN1 | EQ_SAVE_OUT,
      .where = EQ_HERE},
     {0}};
 #endif

@@ -18,6 +18,17 @@
 #include <limits.h>
 #include <string.h>
 
+/* Before every call of the library. Inside a parallel region the OpenMP build takes one thread
+ * anyway. */
+static void one_thread(void) {
+  static bool done;
+  if (!eq_alone() || done) return;
+#ifdef OPENBLAS_VERSION
+  openblas_set_num_threads(1);
+#endif
+  done = true;
+}
+
 static bool too_large(int64_t a) { return a > INT_MAX; }
 
 int eq_gemm(eq_dtype t, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
@@ -29,6 +40,7 @@ int eq_gemm(eq_dtype t, bool ta, bool tb, int64_t m, int64_t n, int64_t k, doubl
                    " is too large for this BLAS; split it",
                    m, k, n);
   if (m == 0 || n == 0) return EQ_OK;
+  one_thread();
   CBLAS_TRANSPOSE A = ta ? CblasTrans : CblasNoTrans, B = tb ? CblasTrans : CblasNoTrans;
   if (t == EQ_F32)
     cblas_sgemm(CblasRowMajor, A, B, (int)m, (int)n, (int)k, (float)alpha, a, (int)lda, b, (int)ldb,
@@ -54,14 +66,6 @@ const char *eq_blas_warning(void) {
            "(Debian: libopenblas-openmp-dev)";
 #endif
   return NULL;
-}
-
-void eq_blas_one_thread(void) {
-#ifdef OPENBLAS_VERSION
-  static bool done;
-  if (!done) openblas_set_num_threads(1);
-  done = true;
-#endif
 }
 
 bool eq_blas_concurrent(void) {
@@ -149,7 +153,7 @@ DEFINE(double, d)
 
 int eq_lapack_lu(eq_dtype t, int n, void *a, int *pivot) {
   int info = 0;
-  eq_blas_one_thread();
+  one_thread();
   if (t == EQ_F32)
     sgetrf_(&n, &n, a, &n, pivot, &info);
   else
@@ -168,7 +172,7 @@ int eq_lapack_lu_solve(eq_dtype t, int n, int k, const void *lu, const int *pivo
 
 int eq_lapack_cholesky(eq_dtype t, int n, void *a) {
   int info = 0;
-  eq_blas_one_thread();
+  one_thread();
   if (t == EQ_F32)
     spotrf_("U", &n, a, &n, &info, 1);
   else
@@ -177,16 +181,16 @@ int eq_lapack_cholesky(eq_dtype t, int n, void *a) {
 }
 
 int eq_lapack_eigh(eq_dtype t, int n, void *a, void *w) {
-  eq_blas_one_thread();
+  one_thread();
   return t == EQ_F32 ? s_eigh(n, a, w) : d_eigh(n, a, w);
 }
 
 int eq_lapack_svd(eq_dtype t, int m, int n, void *a, void *u, void *s, void *vt) {
-  eq_blas_one_thread();
+  one_thread();
   return t == EQ_F32 ? s_svd(m, n, a, u, s, vt) : d_svd(m, n, a, u, s, vt);
 }
 
 int eq_lapack_qr(eq_dtype t, int m, int n, void *a, void *r) {
-  eq_blas_one_thread();
+  one_thread();
   return t == EQ_F32 ? s_qr(m, n, a, r) : d_qr(m, n, a, r);
 }

@@ -69,6 +69,9 @@ typedef void (*eq_range_fn)(int64_t begin, int64_t end, void *ctx);
 int eq_parallel_for(int64_t n, int64_t grain, eq_range_fn fn, void *ctx);
 int eq_threads(void);
 void eq_set_threads(int n);
+/* A BLAS that runs on OpenMP takes its number of threads from there at every call, whatever it was told:
+ * after this it runs on one. Our regions name their number. False, and no change, inside a region. */
+bool eq_alone(void);
 int eq_max_threads(void);
 const char *eq_openmp_name(void);
 /* Set by the binding: true when the user pressed Ctrl-C. Safe to call often; main thread only. */

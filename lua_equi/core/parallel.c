@@ -20,7 +20,8 @@ int eq_max_threads(void) {
 
 int eq_threads(void) {
 #ifdef _OPENMP
-  if (!nthreads) nthreads = omp_get_max_threads(); /* honours OMP_NUM_THREADS */
+  if (!nthreads)
+    nthreads = omp_get_max_threads(); /* honours OMP_NUM_THREADS; eq_alone changes it */
 #else
   nthreads = 1;
 #endif
@@ -29,11 +30,20 @@ int eq_threads(void) {
 
 void eq_set_threads(int n) {
 #ifdef _OPENMP
+  (void)eq_threads();
   nthreads = n;
-  omp_set_num_threads(n);
 #else
   (void)n;
 #endif
+}
+
+bool eq_alone(void) {
+#ifdef _OPENMP
+  if (omp_in_parallel()) return false;
+  (void)eq_threads();
+  omp_set_num_threads(1);
+#endif
+  return true;
 }
 
 const char *eq_openmp_name(void) {

@@ -312,7 +312,6 @@ int eq_product(eq_tensor *x, eq_tensor *w, bool w_transposed, const eq_tensor *b
     if (p.n == 1 && p.m > 1) turn_column(&p);
     choose_loops(&p);
     choose_tiles(&p);
-    eq_blas_one_thread();
     bad = run_passes(&p);
   }
   eq_release(p.a.x);

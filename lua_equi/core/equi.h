@@ -401,7 +401,6 @@ int eq_lapack_svd(eq_dtype t, int m, int n, void *a, void *u, void *s, void *vt)
 int eq_lapack_qr(eq_dtype t, int m, int n, void *a, void *r); /* a: then Q of m x min */
 const char *eq_blas_name(void);
 const char *eq_blas_warning(void); /* NULL, or why this build may be slow with our threads */
-void eq_blas_one_thread(void);     /* before the first product: see blas.c */
 bool eq_blas_concurrent(void);     /* may several of our threads call eq_gemm at once? */
 
 #endif

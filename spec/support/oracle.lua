@@ -55,7 +55,7 @@ end
 -- tol * (1 + |expected|) in every element. NaN equals NaN. tol defaults to 1e-6.
 function oracle.near(actual, expected, tol, message)
   if equi.is_tensor(expected) then
-    assert.same({actual:size()}, {expected:size()}, message)
+    assert.same({expected:size()}, {actual:size()}, message)
     expected = expected:totable()
   end
   if equi.is_tensor(actual) then actual = actual:totable() end

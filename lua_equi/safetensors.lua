@@ -211,7 +211,7 @@ end
 ---     local path = os.tmpname()
 ---     equi.safetensors.save(path, {w = equi.ones(2, 3)})
 ---     local tensors, metadata = equi.safetensors.load(path)
----     print(tensors.w:sum():item(), metadata.format)   --> 6.0	pt
+---     print(tensors.w:sum():item(), metadata.format)   --> 6.0 pt
 ---     os.remove(path)
 ---@param path string
 ---@return table<string, any> tensors by name

@@ -1,0 +1,168 @@
+--- The reference as Markdown: ops by file, C functions by family, Lua functions by module.
+local equi = require "lua_equi"
+local docstring = require "lua_equi.docstring"
+local order = require "gradients"
+
+local out, contents
+
+local function add(...) out[#out + 1] = string.format(...) end
+
+local function heading(title)
+  local anchor = title:lower():gsub("[^%w_ %-]", ""):gsub(" ", "-")
+  contents[#contents + 1] = ("- [%s](#%s)"):format(title, anchor)
+  add("\n## %s\n", title)
+end
+
+local function example(code)
+  if code and code ~= "" then add("```lua\n%s\n```\n", code) end
+end
+
+local function keys(t)
+  local list = {}
+  for k in pairs(t) do list[#list + 1] = k end
+  table.sort(list)
+  return list
+end
+
+-- Text of docstrings is plain: what Markdown would take for markup is set as it is.
+local function plain(text) return (text:gsub("([*_<>])", "\\%1")) end
+
+-- ---- ops ----
+
+-- "ops/softmax.c -- what it is." -> "what it is."
+local function subject(path)
+  local f = io.open(path)
+  local head = f and f:read(600) or ""
+  if f then f:close() end
+  local text = head:match "%-%-%s*(.-)%s*\n%s*%*%s*\n" or head:match "%-%-%s*(.-)%s*%*/" or ""
+  return (text:gsub("\n%s*%*%s*", " "))
+end
+
+local function op_flags(row)
+  local words = {}
+  local times = order(row)
+  words[1] = times == "not" and "no gradient" or "differentiable " .. times
+  if row.inplace then words[2] = ("in place: `x:%s_`"):format(row.name) end
+  if row.method_only then words[#words + 1] = "method only" end
+  if row.function_only then words[#words + 1] = "no method" end
+  return table.concat(words, "; "), times
+end
+
+local function add_ops(summary)
+  local files = {}
+  for _, row in ipairs(equi.core.ops) do
+    if not row.hidden then
+      local file = row.where:match "^(.*):%d+$"
+      files[file] = files[file] or {}
+      table.insert(files[file], row)
+    end
+  end
+  for _, file in ipairs(keys(files)) do
+    table.sort(files[file], function(a, b) return a.name < b.name end)
+    heading("Ops: " .. file:match "([%w_]+)%.c$")
+    add("%s (%s)\n", plain(subject(file)), file)
+    for _, row in ipairs(files[file]) do
+      local words, times = op_flags(row)
+      table.insert(summary[times], row.name)
+      local arguments, results = row.sig:match "^(.-)%s*(%->.*)$"
+      add("### %s\n\n    %s(%s) %s\n\n%s\n\n*%s*\n", row.name, row.name, arguments,
+          (results:gsub("%s*;.*$", "")), plain(row.doc or ""), words)
+      example(row.example)
+    end
+  end
+end
+
+local function add_summary(summary)
+  heading "What can be differentiated"
+  local titles = {twice = "Twice or more (the rule is a chain of ops)",
+                  once = "Once (the rule is a kernel; a second derivative is refused)",
+                  ["not"] = "Not (no gradient by nature)"}
+  for _, times in ipairs{"twice", "once", "not"} do
+    table.sort(summary[times])
+    add("%s: %s.\n", titles[times], table.concat(summary[times], ", "))
+  end
+end
+
+-- ---- functions in C that are no ops ----
+
+local function add_functions()
+  local families = {}
+  for name in pairs(equi.core.docs) do
+    local owner = name:match "^([%w_]+)[.:]"
+    owner = owner or (equi[name] and "Functions") or "Methods of a tensor"
+    families[owner] = families[owner] or {}
+    table.insert(families[owner], name)
+  end
+  for _, owner in ipairs(keys(families)) do
+    table.sort(families[owner])
+    heading(owner)
+    for _, name in ipairs(families[owner]) do
+      local d = equi.core.docs[name]
+      add("### %s\n\n    %s: %s\n\n%s\n", name, name, d.sig, plain(d.doc))
+      example(d.example)
+    end
+  end
+end
+
+-- ---- Lua ----
+
+local function lua_files()
+  local pipe = assert(io.popen "find lua_equi models -name '*.lua'")
+  local list = {}
+  for path in pipe:lines() do
+    if not path:find "^lua_equi/meta/" then list[#list + 1] = path end
+  end
+  pipe:close()
+  table.sort(list)
+  return list
+end
+
+local function title_of(path)
+  local name = path:gsub("%.lua$", ""):gsub("/init$", ""):gsub("^lua_equi/", ""):gsub("/", ".")
+  return name == "lua_equi" and "equi" or name
+end
+
+local function add_function(entry)
+  local doc = entry.doc
+  add("### %s%s\n", plain(entry.name), plain(entry.params))
+  add("%s\n", plain(table.concat(doc.text, "\n")))
+  for _, p in ipairs(doc.params) do add("- `%s` %s", p.name, plain(p.text)) end
+  for _, r in ipairs(doc.returns) do add("- returns %s", plain(r)) end
+  if #doc.params + #doc.returns > 0 then add "" end
+  example(table.concat(doc.example, "\n"))
+end
+
+local function add_lua()
+  for _, path in ipairs(lua_files()) do
+    local file = docstring.file(path)
+    local documented = {}
+    for _, entry in ipairs(file.functions) do
+      if entry.doc then documented[#documented + 1] = entry end
+    end
+    if file.header or #documented > 0 then
+      heading("Lua: " .. title_of(path))
+      if file.header then add("%s\n", plain(table.concat(file.header.text, "\n"))) end
+      for _, entry in ipairs(documented) do add_function(entry) end
+    end
+  end
+end
+
+local title = [[
+# Reference
+
+Generated from the sources by `make doc`. A signature names each argument and its kind; what follows
+`->` are the results. Dims and positions count from 1, negative ones from the end. Every argument
+may also be given by name in a last table.
+
+]]
+
+--- The text of doc/reference.md.
+return function()
+  local summary = {twice = {}, once = {}, ["not"] = {}}
+  out, contents = {}, {}
+  add_ops(summary)
+  add_functions()
+  add_lua()
+  add_summary(summary)
+  return title .. table.concat(contents, "\n") .. "\n" .. table.concat(out, "\n")
+end

@@ -3,6 +3,7 @@
 -- The public table: everything a user reaches starts here. Submodules load when first used.
 local core = require "lua_equi.core"
 require "lua_equi.tensor"
+local nearest = require "lua_equi.nearest"
 
 local equi = {}
 for name, value in pairs(core) do
@@ -19,11 +20,27 @@ local lazy = {
   help = "repl", complete = "repl", config = "repl",
 }
 
+-- A misspelt name would be "a nil value" in the middle of a formula; here it says what was meant.
+local function unknown(name)
+  local names = {}
+  for key in pairs(equi) do names[#names + 1] = key end
+  for key in pairs(lazy) do names[#names + 1] = key end
+  table.sort(names)
+  local guess = nearest(name, names)
+  error(('equi: nothing is called "%s"%s'):format(name, guess and
+    ('; did you mean "%s"?'):format(guess) or "; equi.help() lists what there is"), 3)
+end
+
 return setmetatable(equi, {
   lazy = lazy,
+  __name = "lua_equi",
+  __tostring = function() return equi._VERSION .. "; equi.help() lists what there is" end,
   __index = function(t, name)
     local from = lazy[name]
-    if not from then return nil end
+    if not from then
+      if type(name) == "string" and name:find "^%a" then unknown(name) end
+      return nil
+    end
     local value = require("lua_equi." .. (from == true and name or from))
     if from ~= true then value = value[name] end
     rawset(t, name, value)

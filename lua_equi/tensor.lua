@@ -4,7 +4,43 @@
 -- tensors share; `require "lua_equi"` loads this file.
 local core = require "lua_equi.core"
 
+local nearest = require "lua_equi.nearest"
+
 local methods = core.methods
+
+-- What PyTorch, NumPy and Torch7 call things, and what they are called here: only for messages.
+local elsewhere = {
+  view = "x:reshape(...)", resize = "x:reshape(...)", ravel = "x:flatten()",
+  dim = "x.ndim", nDimension = "x.ndim", nElement = "x:numel()", device = "there is one: the CPU",
+  tolist = "x:totable()", numpy = "x:totable() or x:tobytes()", type = "x.dtype and x:to(dtype)",
+  astype = "x:to(dtype)", int = "x:long()", bool = 'x:to "bool"',
+  T = "x:t(), or x:transpose() of the last two dims", mT = "x:transpose()",
+  swapaxes = "x:transpose(a, b)",
+  mm = "x:matmul(w)", mv = "x:matmul(w)", multiply = "x * y", cmul = "x * y",
+  contiguous = "x:clone(), which is row-major; views are copied where that is needed",
+  grad_fn = "x.grad_op", data = "x:detach()", register_hook = "x:hook(f)",
+  select = "x[{{}, 2}], or x:narrow(dim, start, length)", slice = "x[{{from, to}}]",
+  ["repeat"] = "x:tile(...)", concat = "equi.cat(list, dim)",
+  clamp_min = "x:clamp {min = 0}", clip = "x:clamp(min, max)",
+}
+
+-- The end of the message about a name that tensors do not have.
+local function unknown(name)
+  if elsewhere[name] then return "it is " .. elsewhere[name] end
+  local names = {"shape", "dtype", "ndim", "grad", "requires_grad", "is_leaf", "grad_op"}
+  for method in pairs(methods) do names[#names + 1] = method end
+  table.sort(names)
+  local guess = nearest(name, names)
+  return guess and ('did you mean "%s"?'):format(guess) or "equi.help(x) lists them"
+end
+
+setmetatable(methods, {unknown = unknown})
+
+local function check_tensor(y, who)
+  if not core.is_tensor(y) then
+    error(("%s: y must be a tensor, got %s"):format(who, type(y)), 3)
+  end
+end
 
 local function check_dim(x, dim, who)
   local n = x.ndim
@@ -99,6 +135,7 @@ end
 ---@param y equi.Tensor
 ---@return equi.Tensor
 function methods.expand_as(x, y)
+  check_tensor(y, "expand_as")
   return x:expand(y.shape)
 end
 
@@ -110,6 +147,7 @@ end
 ---@param y equi.Tensor
 ---@return equi.Tensor
 function methods.view_as(x, y)
+  check_tensor(y, "view_as")
   return x:reshape(y.shape)
 end
 

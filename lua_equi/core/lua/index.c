@@ -43,6 +43,20 @@ static void take_range(lua_State *L, eq_tensor **box, int at, int d) {
   advance(L, box, eq_f("slice", "tiiii", *box, (int64_t)d, b, e, step));
 }
 
+/* The positions along dim d that the tensor k names; whatever is no i64 would be read as if it
+ * were. */
+static void take_positions(lua_State *L, eq_tensor **box, const eq_tensor *k, int d) {
+  if (k->dtype != EQ_I64)
+    luaL_error(L,
+               k->dtype == EQ_BOOL
+                   ? "index: a mask (%s) stands alone: x[mask]; beside other positions "
+                     "use mask:nonzero():reshape(-1)"
+                   : "index: positions must have dtype i64, they are %s; convert them: "
+                     "ids:to \"i64\"",
+               eq_dtype_name(k->dtype));
+  advance(L, box, eq_f("index_select", "tit", *box, (int64_t)d, k));
+}
+
 /* Walks the table at stack place `at`; the result is in the box on top of the stack. */
 static void take_table(lua_State *L, eq_tensor **box, int at) {
   int n = (int)lua_rawlen(L, at), d = 0;
@@ -52,8 +66,7 @@ static void take_table(lua_State *L, eq_tensor **box, int at) {
     if (kind == LUA_TTABLE) {
       take_range(L, box, lua_gettop(L), d++);
     } else if (eq_lua_totensor(L, -1)) {
-      advance(L, box, eq_f("index_select", "tit", *box, (int64_t)d, eq_lua_totensor(L, -1)));
-      d++;
+      take_positions(L, box, eq_lua_totensor(L, -1), d++);
     } else {
       int64_t i = eq_lua_checkint(L, -1, "index", "a position");
       i = position(L, i, (*box)->shape[d], d);
@@ -73,7 +86,8 @@ static eq_tensor **take(lua_State *L, eq_tensor *x, int key) {
   } else if (k && (k->dtype == EQ_BOOL || k->dtype == EQ_U8)) {
     advance(L, box, eq_f("masked_select", "tt", x, k));
   } else if (k) {
-    advance(L, box, eq_f("index_select", "tit", x, (int64_t)0, k));
+    if (x->ndim == 0) luaL_error(L, "index: x is a single number; use x:item()");
+    take_positions(L, box, k, 0);
   } else {
     if (x->ndim == 0) luaL_error(L, "index: x is a single number; use x:item()");
     int64_t i = eq_lua_checkint(L, key, "index", "a position");

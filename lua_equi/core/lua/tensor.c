@@ -66,6 +66,18 @@ static void push_shape(lua_State *L, const eq_tensor *x) {
   }
 }
 
+/* lua_equi/tensor.lua knows what other libraries call things: `unknown` of the methods' metatable.
+ */
+static int unknown(lua_State *L, const char *k) {
+  const char *hint = "equi.help(x) lists them";
+  if (luaL_getmetafield(L, lua_upvalueindex(1), "unknown") != LUA_TNIL) {
+    lua_pushstring(L, k);
+    lua_call(L, 1, 1);
+    if (lua_isstring(L, -1)) hint = lua_tostring(L, -1);
+  }
+  return luaL_error(L, "tensor: no field or method \"%s\"; %s", k, hint);
+}
+
 static int get_field(lua_State *L, eq_tensor *x, const char *k) {
   if (!strcmp(k, "shape"))
     push_shape(L, x);
@@ -85,7 +97,7 @@ static int get_field(lua_State *L, eq_tensor *x, const char *k) {
     else
       lua_pushnil(L);
   } else
-    return luaL_error(L, "tensor: no field or method \"%s\"; equi.help(x) lists them", k);
+    return unknown(L, k);
   return 1;
 }
 
@@ -95,10 +107,7 @@ static int index_event(lua_State *L) {
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
     return get_field(L, eq_lua_checktensor(L, 1, "index", "x"), lua_tostring(L, 2));
   }
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_insert(L, 1);
-  lua_call(L, 2, 1);
-  return 1;
+  return lua_tocfunction(L, lua_upvalueindex(2))(L); /* no frame between: messages name the line */
 }
 
 static int set_grad(lua_State *L, eq_tensor *x) {
@@ -124,10 +133,7 @@ static int newindex_event(lua_State *L) {
     }
     return luaL_error(L, "tensor: field \"%s\" cannot be set; grad and requires_grad can", k);
   }
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, 3, 0);
-  return 0;
+  return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
 /* ---- methods that are no ops ---- */

@@ -2,7 +2,8 @@
  *
  * libm's expf is a call; inside a loop it stops vectorisation. The f32 versions here are
  * branch-free polynomials (error below 2 ulp against f64 over the whole range, sigmoid 3, see
- * spec/ops/unary_spec.lua); the f64 versions are libm's. Overflow gives inf, underflow 0, NaN stays NaN. */
+ * spec/ops/unary_spec.lua); the f64 versions are libm's. Overflow gives inf, underflow 0, NaN stays
+ * NaN. */
 #ifndef EQUI_VMATH_H
 #define EQUI_VMATH_H
 #include <math.h>
@@ -22,8 +23,8 @@ static inline int32_t eq_int_f32(float f) {
 
 /* exp(x) = 2^k e^r with |r| <= ln(2)/2; 2^k in two factors so that the ends of the range work. */
 static inline float eq_exp_f32(float x) {
-  float c = x < -104.f ? -104.f : x;
-  c = c > 89.f ? 89.f : c;
+  float c = x > -104.f ? x : -104.f; /* also for NaN, which has no integer part */
+  c = c < 89.f ? c : 89.f;
   float k = c * 1.44269504088896341f + 12582912.f; /* adding 1.5 * 2^23 rounds to nearest */
   k -= 12582912.f;
   float r = c - k * 0.693359375f;
@@ -58,8 +59,8 @@ static inline float eq_log_f32(float x) {
   float scaled = x < 1.17549435e-38f ? x * 8388608.f : x;
   float bias = x < 1.17549435e-38f ? -23.f : 0.f;
   int32_t i = eq_int_f32(scaled);
-  int32_t e = (i - 0x3f3504f3) >> 23;
-  float m = eq_bits_f32(i - (int32_t)((uint32_t)e << 23)) - 1.f;
+  int32_t e = (int32_t)((uint32_t)i - 0x3f3504f3u) >> 23;
+  float m = eq_bits_f32((int32_t)((uint32_t)i - ((uint32_t)e << 23))) - 1.f;
   float k = (float)e + bias, z = m * m;
   float p = 7.0376836292e-2f;
   p = p * m - 1.1514610310e-1f;

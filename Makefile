@@ -301,7 +301,9 @@ gc: all ## all specs (or SPECS=) with a collector that never rests, then with th
 	$(RUN_SPECS) --gc=generational --exclude-tags=install $(SPECS)
 
 oom: all ## every allocation of a task fails once: the first, the second, the third ...
-	$(LUA) spec/support/oom.lua
+	@mkdir -p $(BUILD)/support
+	$(COMPILE) $(LIBFLAG) spec/support/oom.c -o $(BUILD)/support/oom.so
+	LUA_CPATH_5_4="$(BUILD)/support/?.so;$(or $(LUA_CPATH_5_4),;)" $(LUA) spec/support/oom.lua
 
 # ---- install ----
 

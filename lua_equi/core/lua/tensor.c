@@ -93,7 +93,7 @@ static int get_field(lua_State *L, eq_tensor *x, const char *k) {
     lua_pushstring(L, eq_is_leaf(x) ? NULL : x->node->op->name);
   else if (!strcmp(k, "grad")) {
     if (x->grad)
-      eq_lua_push(L, eq_retain(x->grad));
+      *eq_lua_newbox(L) = eq_retain(x->grad);
     else
       lua_pushnil(L);
   } else
@@ -229,7 +229,8 @@ static int is_contiguous(lua_State *L) {
 }
 
 static int detach(lua_State *L) {
-  eq_lua_push(L, eq_alias(eq_lua_checktensor(L, 1, "detach", "x")));
+  eq_tensor *x = eq_lua_checktensor(L, 1, "detach", "x"), **box = eq_lua_newbox(L);
+  if (!(*box = eq_alias(x))) return eq_lua_raise(L, "detach");
   return 1;
 }
 

@@ -30,7 +30,8 @@ enum {
   SMALL_MAX = 1024,
   NSMALL = SMALL_MAX / SMALL_STEP,
   NCLASS = 256,
-  CHURN_MAX = 65536
+  CHURN_MAX = 65536,
+  CHURN_SHARE = 4 /* larger blocks take longer to fill: they count less */
 };
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -109,7 +110,7 @@ void *eq_alloc(size_t bytes) {
   FORBID(b, bytes, size);
   eq_mem.live += size;
   eq_mem.allocations++;
-  if (size <= CHURN_MAX) eq_mem.churn += size;
+  eq_mem.churn += size <= CHURN_MAX ? size : size / CHURN_SHARE;
   if (eq_mem.live > eq_mem.peak) eq_mem.peak = eq_mem.live;
   return b;
 }

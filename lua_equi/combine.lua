@@ -11,6 +11,12 @@ local mt = {
 
 local combine = {}
 
+local function check_callable(v, who, what)
+  local class = getmetatable(v)
+  if type(v) == "function" or type(class) == "table" and class.__call then return end
+  error(("%s: %s, got %s"):format(who, what, core.is_tensor(v) and "a tensor" or type(v)), 3)
+end
+
 --- The mean of all branches: 1/|G| sum y_g (equitune; Basu et al., AAAI 2023).
 ---
 --- Example:
@@ -19,9 +25,9 @@ combine.mean = setmetatable({kind = "mean"}, mt)
 
 --- The branch with the highest score (equizero; Basu et al., NeurIPS 2023).
 ---
---- score(M(g x)) gives one number per row of the model's result. The gradient is that of the mean,
---- straight through. Branches within `tolerance` (relative) of the highest share the place: a tie broken
---- by order would not be equivariant.
+--- score(M(g x)) gives one number per row of the model's result, before it is moved back. The
+--- gradient is that of the mean, straight through. Branches within `tolerance` (relative) of the
+--- highest score share the place: a tie broken by order would not be equivariant.
 ---
 --- Example:
 ---     local c = equi.combine.best(function(y) return (y:max(-1)) end)
@@ -31,35 +37,38 @@ combine.mean = setmetatable({kind = "mean"}, mt)
 ---@return table
 function combine.best(score, opts)
   opts = options.check("combine.best", opts, {tolerance = 1e-6})
-  if type(score) ~= "function" and type(score) ~= "table" then
-    error("combine.best: score must be a function of the model's result, got " .. type(score), 2)
+  check_callable(score, "combine.best", "score must be a function of the model's result")
+  if opts.tolerance < 0 then
+    error(("combine.best: tolerance is %g; it must not be negative"):format(opts.tolerance), 2)
   end
   return setmetatable({kind = "best", score = score, tolerance = opts.tolerance}, mt)
 end
 
---- Weighted mean: sum of lambda(g x) y_g / sum of lambda(g x) (lambda-equitune; NeurIPS 2023).
+--- Weighted mean: sum of lambda(g x) y_g / sum of lambda(g x) (lambda-equitune; Basu et al.,
+--- NeurIPS 2023).
 ---
---- net is called with the orbit of the inputs and gives one number per row; with softmax = true these are
---- scores, normalised by softmax over the group, else they must be positive. A constant net is the mean.
---- A net that is a module appears under the equituned model's parameters as `weight`.
+--- net is called with the orbits of the inputs that equitune's `input` lists, and gives one number
+--- per row. With softmax = true these are scores, normalised over the group; else they are the
+--- weights and must not be negative. A constant net is the mean. A net that is a module appears
+--- under the equituned model's parameters as `weight`.
 ---
 --- Example:
 ---     local c = equi.combine.weighted(equi.nn.linear(4, 1))
 ---     print(c.softmax)   --> true
----@param net any
+---@param net any module or function: inputs [N, ...] -> [N] or [N, 1]
 ---@param opts? table {softmax = true}
 ---@return table
 function combine.weighted(net, opts)
   opts = options.check("combine.weighted", opts, {softmax = true})
-  if type(net) ~= "function" and type(net) ~= "table" and type(net) ~= "userdata" then
-    error("combine.weighted: net must be a module or a function, got " .. type(net), 2)
-  end
+  check_callable(net, "combine.weighted", "net must be a module or a function of the inputs")
   return setmetatable({kind = "weighted", net = net, softmax = opts.softmax}, mt)
 end
 
---- The mean, except at general ids, where the identity's branch stays (R-EquiGPT2; AAAI 2023).
+--- The mean, except at general ids, where the identity's branch stays (R-EquiGPT2; Basu et al.,
+--- AAAI 2023).
 ---
---- For results whose last dim is a vocabulary. Not equivariant at the ids named: that is the relaxation.
+--- For results whose last dim is a vocabulary. Not equivariant at the ids named: that is the
+--- relaxation.
 ---
 --- Example:
 ---     local c = equi.combine.relaxed({2, 5}, 8)
@@ -68,10 +77,17 @@ end
 ---@param size integer size of the vocabulary
 ---@return table
 function combine.relaxed(ids, size)
+  if type(ids) ~= "table" then
+    error("combine.relaxed: ids must be a list of ids, got " .. type(ids), 2)
+  end
+  if math.type(size) ~= "integer" or size < 1 then
+    error(("combine.relaxed: size must be the size of the vocabulary, got %s"):format(
+      tostring(size)), 2)
+  end
   local mask = core.zeros(size, {dtype = "bool"})
   for i, id in ipairs(ids) do
     if math.type(id) ~= "integer" or id < 1 or id > size then
-      error(("combine.relaxed: id %d is %s, ids go from 1 to %d"):format(i, tostring(id), size), 2)
+      error(("combine.relaxed: id %d is %s; ids are 1 to %d"):format(i, tostring(id), size), 2)
     end
     mask[id] = true
   end

@@ -12,6 +12,12 @@ end
 equi.core = core
 equi._VERSION = "lua_equi scm"
 
+-- Equituned models have the methods of modules, which come with lua_equi.nn.
+setmetatable(core.equitune_methods, {__index = function(methods, name)
+  require "lua_equi.nn"
+  return rawget(methods, name)
+end})
+
 -- What loads when first used: true for a module of that name, else the module with the function.
 local lazy = {
   nn = true, optim = true, train = true, data = true, check = true, checkpoint = true,

@@ -121,6 +121,7 @@ end
 for _, name in ipairs {"parameters", "named_parameters", "state_dict", "load_state_dict", "count",
   "to", "freeze", "unfreeze", "zero_grad", "train", "eval", "clone"} do
   base[name] = module[name]
+  core.equitune_methods[name] = module[name]
 end
 
 --- Declares a class of modules. new(self, ...) fills a fresh table; forward(self, ...) computes.

@@ -290,8 +290,10 @@ local function copy(v, seen)
     end
     return seen[v]
   end
-  if type(v) ~= "table" then return v end
   if seen[v] then return seen[v] end
+  local clone = type(v) == "userdata" and (getmetatable(v) or {}).__clone
+  if clone then return clone(v, seen, function(x) return copy(x, seen) end) end
+  if type(v) ~= "table" then return v end
   local t = setmetatable({}, getmetatable(v))
   seen[v] = t
   for k, x in pairs(v) do rawset(t, k, copy(x, seen)) end

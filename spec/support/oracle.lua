@@ -123,107 +123,24 @@ function oracle.both_threads(f)
 end
 
 -- ---- gradients ----
-local function is_float(x) return equi.is_tensor(x) and (x.dtype == "f64" or x.dtype == "f32") end
-
--- One number from all float results, with weights that no symmetry hides behind.
-local function objective(...)
-  local total
-  for k, y in ipairs {...} do
-    if is_float(y) and y:numel() > 0 then
-      local weights = oracle.data({y:size()}, {seed = 10 + k, low = 0.5, high = 1.5})
-      local part = (y * weights):sum()
-      total = total and total + part or part
-    end
-  end
-  return total
-end
-
-local function leaf(values, sizes, on)
-  local x = equi.tensor(values, {dtype = "f64"}):reshape(sizes)
-  return on and x:requires_grad_() or x
-end
-
-local function rebuilt(inputs, on)
-  local copy = {}
-  for i, x in ipairs(inputs) do
-    copy[i] = is_float(x) and leaf(x:reshape(-1):totable(), {x:size()}, on) or x
-  end
-  return copy
-end
-
--- d objective(f) / dx by central differences of order 4, for input number i.
-local function numeric(f, inputs, i, h, on)
-  local flat, sizes = inputs[i]:reshape(-1):totable(), {inputs[i]:size()}
-  local slope = {}
-  local function at(k, value)
-    local args, keep = rebuilt(inputs, on), flat[k]
-    flat[k] = value
-    args[i] = leaf(flat, sizes, on)
-    flat[k] = keep
-    local y = objective(f(table.unpack(args)))
-    return y and y:item() or 0
-  end
-  for k = 1, #flat do
-    local x = flat[k]
-    local near_slope = (at(k, x + h) - at(k, x - h)) / (2 * h)
-    local far_slope = (at(k, x + 2 * h) - at(k, x - 2 * h)) / (4 * h)
-    slope[k] = (4 * near_slope - far_slope) / 3
-  end
-  return slope
-end
-
-local function analytic(f, inputs)
-  local args, wanted, place = rebuilt(inputs, true), {}, {}
-  for i, x in ipairs(args) do
-    if is_float(x) then
-      wanted[#wanted + 1] = x
-      place[#wanted] = i
-    end
-  end
-  local y, got = objective(f(table.unpack(args))), {}
-  if y and y.requires_grad then
-    local g = table.pack(equi.grad(y, wanted))
-    for k, i in ipairs(place) do got[i] = g[k] end
-  end
-  for _, i in ipairs(place) do
-    got[i] = got[i] or equi.zeros({inputs[i]:size()}, {dtype = "f64"})
-    assert.same({inputs[i]:size()}, {got[i]:size()}, "the gradient has another shape")
-  end
-  return got
-end
-
--- f's gradient as a function of the same inputs.
-local function derivative(f)
-  return function(...)
-    local args, wanted = {...}, {}
-    for _, x in ipairs(args) do
-      if is_float(x) then wanted[#wanted + 1] = x end
-    end
-    local y = objective(f(...))
-    if not y or not y.requires_grad then return end
-    local g, there = table.pack(equi.grad(y, wanted, nil, {create_graph = true})), {}
-    for k = 1, #wanted do there[#there + 1] = g[k] end
-    return table.unpack(there)
-  end
-end
-
--- Compares the gradients of all f64 inputs of f (whose results may be several tensors) with central
--- differences. Options: h = 1e-3, tol = 1e-7 (relative to 1 + |slope|); second = true goes on to
--- compare the gradients of those gradients. i64 and bool inputs are passed through.
+-- Fails unless equi.check.gradients finds the gradients of all float inputs of f right. Options:
+-- h = 1e-3, tol = 1e-7 (relative to 1 + |slope|); second = true goes on to the gradients of those
+-- gradients. f32 inputs are converted, others passed through.
 function oracle.gradcheck(f, inputs, opts)
   opts = opts or {}
-  local tol, h = opts.tol or 1e-7, opts.h or 1e-3
-  local function check(g, on, what)
-    local got = analytic(g, inputs)
-    for i, x in ipairs(inputs) do
-      if is_float(x) and x:numel() > 0 then
-        local slope = numeric(g, inputs, i, h, on)
-        oracle.near(got[i]:reshape(-1), slope, tol, ("%s of input %d"):format(what, i))
-      end
+  local xs = {}
+  for i, x in ipairs(inputs) do
+    xs[i] = equi.is_tensor(x) and x.dtype == "f32" and x:to "f64" or x
+  end
+  local report = equi.check.gradients(f, xs, {step = opts.h, tolerance = opts.tol,
+                                              second = opts.second})
+  for _, e in ipairs(report.errors) do
+    if e.error > report.tolerance or e.error ~= e.error then
+      error(("%s of input %d: at [%d]: got %s, expected %s, tolerance %g"):format(
+        e.order == 1 and "gradient" or "second gradient", e.input, e.at, e.gradient, e.slope,
+        report.tolerance), 2)
     end
   end
-  check(f, false, "gradient")
-  if opts.second then check(derivative(f), true, "second gradient") end
 end
 
 -- ---- naive values ----

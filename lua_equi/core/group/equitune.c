@@ -2,79 +2,148 @@
  *
  *     M_G(x) = 1/|G| sum_g g^-1 M(g x)
  *
- * which is equivariant whatever M is: M_G(h x) = 1/|G| sum_g g^-1 M(g h x) = h M_G(x), with k = g h.
- * Everything is built from ops, so gradients reach M through all branches. */
+ * which is equivariant whatever M is: M_G(h x) = 1/|G| sum_g g^-1 M(g h x) = h M_G(x), with k = g
+ * h. Everything is built from ops, so gradients reach M through all branches. NOT here: the model's
+ * call and the order of things (core/lua/equitune.c). */
 #include "equitune.h"
 #include <inttypes.h>
-#include <string.h>
-
-enum { FEW = 64 };
+#include <math.h>
 
 /* ---- a list of tensors joined by one op, released afterwards ---- */
 typedef struct list {
-  eq_tensor *few[FEW], **item;
+  eq_tensor **item;
   int n, room;
 } list;
 
-static int list_open(list *l, int room) {
+static int list_open(list *l, int64_t room) {
   l->n = 0;
-  l->room = room;
-  l->item = room <= FEW ? l->few : eq_alloc((size_t)room * sizeof *l->item);
+  l->room = (int)room;
+  l->item = eq_alloc((size_t)room * sizeof(eq_tensor *));
   return l->item ? EQ_OK : EQ_NOMEM;
 }
 
-/* Joins the items along the first dim (NULL if one of them failed) and closes the list. */
+/* Takes x over; false when it is NULL, so that a loop can end. */
+static bool list_add(list *l, eq_tensor *x) {
+  if (x) l->item[l->n++] = x;
+  return x != NULL;
+}
+
+/* Joins the items along the first dim (NULL unless there are as many as room) and closes the list.
+ */
 static eq_tensor *list_join(list *l, const char *op) {
   eq_tensor *y = NULL;
-  bool whole = l->n > 0;
-  for (int i = 0; i < l->n; i++) whole = whole && l->item[i];
-  if (whole) {
+  if (l->n == l->room) {
     eq_call c = {.op = eq_find(op), .nin = l->n, .in = l->item, .count = {l->n}, .given = 1};
     if (!eq_apply(&c)) y = c.out[0];
   }
   for (int i = 0; i < l->n; i++) eq_release(l->item[i]);
-  if (l->item != l->few) eq_free(l->item, (size_t)l->room * sizeof *l->item);
+  eq_free(l->item, (size_t)l->room * sizeof(eq_tensor *));
   return y;
 }
 
+/* ---- moving ---- */
+static bool is_first(int dim, int ndim) { return (dim < 0 ? dim + ndim : dim) == 0; }
+
+/* Would the action move rows of the batch into each other? */
+static bool moves_batch(const eq_action *a, int ndim) {
+  switch (a->kind) {
+  case EQ_ACT_AXIS:
+  case EQ_ACT_MATRIX: return is_first(a->dim, ndim);
+  case EQ_ACT_GRID: return is_first(a->dim, ndim) || is_first(a->dim2, ndim);
+  case EQ_ACT_CHAIN:
+    for (int i = 0; i < a->npart; i++)
+      if (moves_batch(a->part[i], ndim)) return true;
+    return false;
+  default: return false;
+  }
+}
+
+static int check_batch(const eq_action *a, const eq_tensor *x, const char *what) {
+  if (x->ndim == 0)
+    return eq_fail("the %s is a single number; its first dim must be the batch", what);
+  if (a && moves_batch(a, x->ndim))
+    return eq_fail("the action moves dim 1 of the %s (%s), which is the batch; add a dim in front, "
+                   "or make the action for a dim counted from the end",
+                   what, eq_shape_of(x));
+  return EQ_OK;
+}
+
 static eq_tensor *moved(const eq_action *a, int g, eq_tensor *x) {
-  return a ? eq_action_apply(a, g, x) : eq_retain(x);
+  return !a || g == a->group->identity ? eq_retain(x) : eq_action_apply(a, g, x);
+}
+
+/* Rows from .. from + rows of x. */
+static eq_tensor *block(eq_tensor *x, int64_t from, int64_t rows) {
+  if (rows == x->shape[0]) return eq_retain(x);
+  return eq_f("slice", "tiiii", x, (int64_t)0, from, from + rows, (int64_t)1);
 }
 
 /* ---- out and back ---- */
-eq_tensor *eq_orbit_out(const eq_action *a, int n, const int *element, eq_tensor *x) {
+eq_tensor *eq_orbit_out(const eq_action *a, int from, int n, eq_tensor *x) {
   list l;
-  if (x->ndim == 0) {
-    eq_fail("an input must have a batch dim, it is a single number");
-    return NULL;
-  }
-  if (n == 1) return moved(a, element[0], x);
+  if (check_batch(a, x, "input")) return NULL;
+  if (n == 1) return moved(a, from, x);
   if (list_open(&l, n)) return NULL;
-  for (int k = 0; k < n; k++) l.item[l.n++] = moved(a, element[k], x);
+  for (int k = 0; k < n && list_add(&l, moved(a, from + k, x));) k++;
   return list_join(&l, "cat");
 }
 
-/* Rows from .. from + rows of y. */
-static eq_tensor *block(eq_tensor *y, int64_t from, int64_t rows) {
-  return eq_f("slice", "tiiii", y, (int64_t)0, from, from + rows, (int64_t)1);
+int eq_orbit_check(const eq_tensor *y, int n, int64_t rows, const char *what) {
+  if (y->ndim > 0 && y->shape[0] == n * rows) return EQ_OK;
+  return eq_fail("the %s is %s for a batch of %" PRId64 " rows (%d elements of %" PRId64
+                 "); its first dim must be the batch",
+                 what, y->ndim ? eq_shape_of(y) : "a single number", n * rows, n, rows);
 }
 
-eq_tensor *eq_orbit_back(const eq_action *a, int n, const int *element, eq_tensor *y) {
+eq_tensor *eq_orbit_branch(const eq_action *a, int g, eq_tensor *y, int k, int64_t rows) {
+  if (check_batch(a, y, "result")) return NULL;
+  eq_tensor *part = block(y, k * rows, rows);
+  eq_tensor *z = part ? moved(a, a ? a->group->inv[g] : 0, part) : NULL;
+  eq_release(part);
+  return z;
+}
+
+eq_tensor *eq_orbit_back(const eq_action *a, int from, int n, eq_tensor *y, int64_t rows) {
   list l;
-  if (y->ndim == 0 || y->shape[0] % n) {
-    eq_fail("the model returned %s for %d stacked inputs; its first dim must be the batch",
-            eq_shape_of(y), n);
-    return NULL;
-  }
-  int64_t rows = y->shape[0] / n;
   if (list_open(&l, n)) return NULL;
-  for (int k = 0; k < n; k++) {
-    eq_tensor *part = block(y, k * rows, rows);
-    int inverse = a ? a->group->inv[element[k]] : 0;
-    l.item[l.n++] = part ? moved(a, inverse, part) : NULL;
-    eq_release(part);
-  }
+  for (int k = 0; k < n && list_add(&l, eq_orbit_branch(a, from + k, y, k, rows));) k++;
   return list_join(&l, "stack");
+}
+
+/* w [B] with dims of size 1 added behind until it multiplies a tensor of ndim dims. */
+static eq_tensor *spread(eq_tensor *w, int ndim) {
+  int64_t shape[EQ_MAXDIM] = {w->shape[0], 1, 1, 1, 1, 1, 1, 1};
+  return eq_f("reshape", "tl", w, ndim, shape);
+}
+
+static eq_tensor *weight_of(eq_tensor *w, int g, int ndim) {
+  eq_tensor *row = eq_f("select", "tii", w, (int64_t)0, (int64_t)g);
+  eq_tensor *s = row ? spread(row, ndim) : NULL;
+  eq_release(row);
+  return s;
+}
+
+eq_tensor *eq_orbit_add(const eq_action *a, int from, int n, eq_tensor *y, int64_t rows,
+                        eq_tensor *w, eq_tensor *sum) {
+  eq_tensor *total = sum ? eq_retain(sum) : NULL;
+  for (int k = 0; k < n; k++) {
+    eq_tensor *z = eq_orbit_branch(a, from + k, y, k, rows);
+    if (z && w) z = eq_f("mul", "TT", z, weight_of(w, from + k, y->ndim));
+    if (!z) {
+      eq_release(total);
+      return NULL;
+    }
+    if (total && !eq_same_shape(total, z)) {
+      eq_fail("the result is %s for one chunk and %s for another", eq_shape_of(total),
+              eq_shape_of(z));
+      eq_release(z);
+      eq_release(total);
+      return NULL;
+    }
+    total = total ? eq_f("add", "TT", total, z) : z;
+    if (!total) return NULL;
+  }
+  return total;
 }
 
 /* ---- combinations ---- */
@@ -83,111 +152,155 @@ static eq_tensor *sum_first(eq_tensor *y) {
   return eq_f("sum", "tl", y, 1, &dim);
 }
 
-/* The sum goes from the first element to the last: with another order a turned input would give the
- * same numbers up to rounding only, which is what equality means here anyway. */
-eq_tensor *eq_combine_mean(eq_tensor *y) {
-  return eq_f("mul", "Tn", sum_first(y), 1.0 / (double)y->shape[0]);
-}
+eq_tensor *eq_combine_divide(eq_tensor *y, double d) { return eq_f("mul", "tn", y, 1 / d); }
 
-/* w [G, B] with dims of size 1 added until it multiplies y [G, B, ...]. */
-static eq_tensor *spread(eq_tensor *w, const eq_tensor *y) {
-  int64_t shape[EQ_MAXDIM];
-  if (w->ndim != 2 || y->ndim < 2 || w->shape[0] != y->shape[0] || w->shape[1] != y->shape[1]) {
-    eq_fail("weights and scores must be one number per row of the orbit: %s for results of %s",
-            eq_shape_of(w), eq_shape_of(y));
-    return NULL;
-  }
-  for (int d = 0; d < y->ndim; d++) shape[d] = d < 2 ? y->shape[d] : 1;
-  return eq_f("reshape", "tl", w, y->ndim, shape);
-}
-
-eq_tensor *eq_combine_weighted(eq_tensor *y, eq_tensor *w) {
-  eq_tensor *s = spread(w, y);
-  if (!s) return NULL;
-  eq_tensor *product = eq_f("mul", "tt", y, s), *top = product ? sum_first(product) : NULL;
-  eq_tensor *below = top ? sum_first(s) : NULL;
-  eq_release(product);
+eq_tensor *eq_combine_normalise(eq_tensor *y, eq_tensor *w) {
+  eq_tensor *s = sum_first(w), *below = s ? spread(s, y->ndim) : NULL;
   eq_release(s);
-  if (below) return eq_f("div", "TT", top, below);
-  eq_release(top);
-  return NULL;
+  return eq_f("div", "tT", y, below);
 }
 
-/* 1 where the score is within tol of the highest of its row of the batch, else 0. */
-static eq_tensor *winners(eq_tensor *score, double tol) {
-  eq_tensor *w = eq_zeros(score->dtype, score->ndim, score->shape);
-  int64_t n = score->shape[0], rows = score->shape[1];
-  for (int64_t b = 0; w && b < rows; b++) {
-    double top = eq_get(score, b);
-    for (int64_t k = 1; k < n; k++) {
-      double s = eq_get(score, k * rows + b);
-      if (s > top || top != top) top = s;
+int eq_combine_check_weights(const eq_tensor *w) {
+  int64_t n = w->shape[0], rows = w->shape[1];
+  for (int64_t b = 0; b < rows; b++) {
+    double sum = 0;
+    for (int64_t k = 0; k < n; k++) {
+      double v = eq_get(w, k * rows + b);
+      if (v < 0)
+        return eq_fail("weight %" PRId64 " of row %" PRId64 " is %g; weights must not be negative, "
+                       "or use softmax = true",
+                       k + 1, b + 1, v);
+      sum += v;
     }
-    double bar = top - tol * (top < 0 ? -top : top);
-    for (int64_t k = 0; k < n; k++) eq_set(w, k * rows + b, eq_get(score, k * rows + b) >= bar);
+    if (sum == 0)
+      return eq_fail("all weights of row %" PRId64 " are 0; one of them must be positive", b + 1);
+  }
+  return EQ_OK;
+}
+
+/* bool [G, B, 1, ...], true where the score is within tol of the highest of its row of the batch;
+ * and how many these are, [B, 1, ...]. Scores that are NaN never win. */
+static eq_tensor *winners(const eq_tensor *score, double tol, const eq_tensor *y,
+                          eq_tensor **count) {
+  int64_t n = y->shape[0], rows = y->shape[1], shape[EQ_MAXDIM] = {n, rows, 1, 1, 1, 1, 1, 1};
+  eq_tensor *w = eq_zeros(EQ_BOOL, y->ndim, shape);
+  *count = w ? eq_zeros(y->dtype, y->ndim - 1, shape + 1) : NULL;
+  for (int64_t b = 0; *count && b < rows; b++) {
+    double top = -INFINITY, many = 0;
+    for (int64_t k = 0; k < n; k++) top = fmax(top, eq_get(score, k * rows + b));
+    double bar = isinf(top) ? top : top - tol * fabs(top);
+    for (int64_t k = 0; k < n; k++) {
+      bool wins = eq_get(score, k * rows + b) >= bar;
+      eq_set(w, k * rows + b, wins);
+      many += wins;
+    }
+    eq_set(*count, b, many);
   }
   return w;
 }
 
+/* A branch that lost is left out, not multiplied by 0: it may hold infinities. */
 eq_tensor *eq_combine_best(eq_tensor *y, eq_tensor *score, double tol) {
-  bool recording = eq_grad_enabled;
-  if (score->ndim != 2) {
-    eq_fail("scores must be one number per row of the orbit, they are %s", eq_shape_of(score));
+  if (score->ndim != 2 || score->shape[0] != y->shape[0] || score->shape[1] != y->shape[1]) {
+    eq_fail("scores must be one number per row of the orbit: %s for results of %s",
+            eq_shape_of(score), eq_shape_of(y));
     return NULL;
   }
-  eq_grad_enabled = false;
-  eq_tensor *w = winners(score, tol), *best = w ? eq_combine_weighted(y, w) : NULL;
-  eq_release(w);
-  if (!recording || !best) {
-    eq_grad_enabled = recording;
-    return best;
-  }
-  eq_tensor *plain = eq_alias(y), *still = plain ? eq_combine_mean(plain) : NULL;
-  eq_tensor *step = still ? eq_f("sub", "TT", best, still) : NULL;
+  eq_tensor *count, *w = winners(score, tol, y, &count), *plain = count ? eq_alias(y) : NULL;
+  eq_tensor *zero = plain ? eq_scalar(y->dtype, 0) : NULL, *best = NULL;
+  eq_tensor *left = zero ? eq_f("where", "ttt", w, plain, zero) : NULL;
+  eq_tensor *top = left ? sum_first(left) : NULL;
+  if (top) best = eq_f("div", "tt", top, count);
+  eq_release(top);
+  eq_release(left);
+  eq_release(zero);
   eq_release(plain);
-  eq_grad_enabled = recording;
-  eq_tensor *mean = step ? eq_combine_mean(y) : NULL;
-  return mean ? eq_f("add", "TT", mean, step) : NULL;
+  eq_release(count);
+  eq_release(w);
+  if (!best || !y->node || !eq_grad_enabled) return best;
+  eq_tensor *sum = sum_first(y), *mean = sum ? eq_combine_divide(sum, (double)y->shape[0]) : NULL;
+  eq_release(sum);
+  return eq_f("straight_through", "TT", mean, best);
 }
 
-eq_tensor *eq_combine_relaxed(eq_tensor *y, eq_tensor *general, int identity) {
-  if (general->ndim != 1 || general->shape[0] != y->shape[y->ndim - 1]) {
-    eq_fail("the mask of general words has %s entries, the results are %s", eq_shape_of(general),
-            eq_shape_of(y));
+eq_tensor *eq_combine_relaxed(eq_tensor *mean, eq_tensor *own, eq_tensor *general) {
+  int last = mean->ndim - 1;
+  if (last < 1 || general->ndim != 1 || general->shape[0] != mean->shape[last]) {
+    eq_fail("the mask of general ids has %s entries, the result is %s; its last dim must be the "
+            "vocabulary",
+            eq_shape_of(general), eq_shape_of(mean));
     return NULL;
   }
-  eq_tensor *mean = eq_combine_mean(y), *z = NULL;
-  eq_tensor *own = mean ? eq_f("select", "tii", y, (int64_t)0, (int64_t)identity) : NULL;
-  if (own) z = eq_f("where", "ttt", general, own, mean);
-  eq_release(own);
-  eq_release(mean);
-  return z;
+  return eq_f("where", "ttt", general, own, mean);
 }
 
-/* ---- one element per row: canonicalization ---- */
-/* Row by row: one move per row is cheap beside the model, which then runs once on the whole batch. */
-eq_tensor *eq_act_by_row(const eq_action *a, eq_tensor *x, eq_tensor *number, bool inverse) {
-  int n = a->group->order;
-  int64_t rows = x->shape[0];
+/* ---- elements by row: canonicalization and frames ---- */
+static int64_t frames_of(const eq_tensor *number) {
+  return number->ndim == 2 ? number->shape[1] : 1;
+}
+
+int eq_pick_check(const eq_group *g, const eq_tensor *number, int64_t rows) {
+  if (number->dtype != EQ_I64 || number->ndim < 1 || number->ndim > 2 || number->shape[0] != rows ||
+      frames_of(number) < 1)
+    return eq_fail(
+        "pick must return i64 numbers of elements, one or several for each of the %" PRId64
+        " rows, it returned %s %s",
+        rows, eq_dtype_name(number->dtype), eq_shape_of(number));
+  for (int64_t i = 0; i < number->numel; i++) {
+    int64_t v = eq_get_int(number, i);
+    if (v < EQ_BASE || v >= g->order + EQ_BASE)
+      return eq_fail("pick returned element %" PRId64 " for row %" PRId64
+                     "; %s has elements 1 to %d",
+                     v, i / frames_of(number) + 1, g->title, g->order);
+  }
+  return EQ_OK;
+}
+
+/* Row f * B + b of the result: element number[b, f], or its inverse, applied to that row of x,
+ * which holds all F blocks or the one that serves them all. Row by row: a move is cheap beside the
+ * model, which then runs once. */
+static eq_tensor *by_row(const eq_action *a, const eq_tensor *number, eq_tensor *x, bool inverse) {
+  int64_t rows = number->shape[0], frames = frames_of(number);
   list l;
-  if (number->dtype != EQ_I64 || number->ndim != 1 || number->shape[0] != rows) {
-    eq_fail("pick must return an i64 element number for each of the %" PRId64 " rows, got %s %s", rows,
-            eq_dtype_name(number->dtype), eq_shape_of(number));
-    return NULL;
-  }
-  for (int64_t b = 0; b < rows; b++) {
-    int64_t g = eq_get_int(number, b);
-    if (g < EQ_BASE || g >= n + EQ_BASE) {
-      eq_fail("pick returned element %" PRId64 " of a group of %d", g, n);
-      return NULL;
-    }
-  }
-  if (list_open(&l, (int)rows)) return NULL;
-  for (int64_t b = 0; b < rows; b++) {
-    int g = (int)(eq_get_int(number, b) - EQ_BASE);
-    eq_tensor *row = block(x, b, 1);
-    l.item[l.n++] = row ? eq_action_apply(a, inverse ? a->group->inv[g] : g, row) : NULL;
+  if (rows == 0) return eq_retain(x);
+  if (check_batch(a, x, inverse ? "input" : "result") || list_open(&l, rows * frames)) return NULL;
+  for (int64_t i = 0; i < rows * frames; i++) {
+    int g = (int)(eq_get_int(number, i % rows * frames + i / rows) - EQ_BASE);
+    eq_tensor *row = block(x, i % x->shape[0], 1);
+    bool ok = row && list_add(&l, moved(a, inverse && a ? a->group->inv[g] : g, row));
     eq_release(row);
+    if (!ok) break;
   }
   return list_join(&l, "cat");
+}
+
+eq_tensor *eq_pick_out(const eq_action *a, const eq_tensor *number, eq_tensor *x) {
+  if (check_batch(a, x, "input")) return NULL;
+  if (x->shape[0] != number->shape[0]) {
+    eq_fail("an input has %" PRId64 " rows, pick returned elements for %" PRId64, x->shape[0],
+            number->shape[0]);
+    return NULL;
+  }
+  return !a && frames_of(number) == 1 ? eq_retain(x) : by_row(a, number, x, true);
+}
+
+eq_tensor *eq_pick_back(const eq_action *a, const eq_tensor *number, eq_tensor *y) {
+  int64_t frames = frames_of(number), rows = number->shape[0], shape[EQ_MAXDIM];
+  eq_tensor *z = a ? by_row(a, number, y, false) : eq_retain(y);
+  if (!z || frames == 1) return z;
+  if (z->ndim == EQ_MAXDIM) {
+    eq_fail("the result is %s; frames need a dim more, and tensors have up to %d", eq_shape_of(z),
+            EQ_MAXDIM);
+    eq_release(z);
+    return NULL;
+  }
+  shape[0] = frames;
+  shape[1] = rows;
+  for (int d = 1; d < z->ndim; d++) shape[d + 1] = z->shape[d];
+  int n = z->ndim + 1;
+  eq_tensor *s = eq_f("reshape", "Tl", z, n, shape), *sum = s ? sum_first(s) : NULL;
+  eq_tensor *mean = sum ? eq_combine_divide(sum, (double)frames) : NULL;
+  eq_release(s);
+  eq_release(sum);
+  return mean;
 }

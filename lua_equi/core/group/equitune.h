@@ -1,25 +1,41 @@
 /* equitune.h -- the tensor half of equi-tuning: orbits out, results back, and how they combine.
  *
  * The model between the two is called by core/lua/equitune.c. Rows are stacked element by element:
- * row k * B + b of an orbit is element k applied to row b. */
+ * row k * B + b of an orbit is element from + k applied to row b. Every function returns a new
+ * reference, or NULL after eq_fail; an action that is NULL moves nothing. */
 #ifndef EQ_EQUITUNE_H
 #define EQ_EQUITUNE_H
 #include "action.h"
 
-/* x [B, ...] -> [n * B, ...]: the n elements applied, one after the other. a NULL: repeated. */
-eq_tensor *eq_orbit_out(const eq_action *a, int n, const int *element, eq_tensor *x);
-/* y [n * B, ...] -> [n, B, ...]: block k moved back by the inverse of element k. */
-eq_tensor *eq_orbit_back(const eq_action *a, int n, const int *element, eq_tensor *y);
+/* x [B, ...] -> [n * B, ...]: n elements, counted from `from`, applied one after the other. */
+eq_tensor *eq_orbit_out(const eq_action *a, int from, int n, eq_tensor *x);
+/* What came back from the model for n stacked elements of `rows` rows each; what: "result". */
+int eq_orbit_check(const eq_tensor *y, int n, int64_t rows, const char *what);
+/* Block k of y [n * rows, ...], moved back by the inverse of element g: [rows, ...]. */
+eq_tensor *eq_orbit_branch(const eq_action *a, int g, eq_tensor *y, int k, int64_t rows);
+/* All branches of y, stacked: [n, rows, ...]. */
+eq_tensor *eq_orbit_back(const eq_action *a, int from, int n, eq_tensor *y, int64_t rows);
+/* sum + the branches of y, each times its row of w [G, rows]. sum and w may be NULL. The order of
+ * the sum is that of the elements, so that it does not matter how many come at a time. */
+eq_tensor *eq_orbit_add(const eq_action *a, int from, int n, eq_tensor *y, int64_t rows,
+                        eq_tensor *w, eq_tensor *sum);
 
-/* y [G, B, ...] -> [B, ...] */
-eq_tensor *eq_combine_mean(eq_tensor *y);
-/* w [G, B], not negative: sum of w y / sum of w. */
-eq_tensor *eq_combine_weighted(eq_tensor *y, eq_tensor *w);
-/* score [G, B]: the y of the highest score, forward; the gradient of the mean, backward. Elements
- * whose scores differ from the highest by less than tol times its size share the place. */
+/* y / d for a sum over the group. */
+eq_tensor *eq_combine_divide(eq_tensor *y, double d);
+/* y [B, ...] / the sum of w [G, B]. */
+eq_tensor *eq_combine_normalise(eq_tensor *y, eq_tensor *w);
+/* No weight is negative, and none of the rows has weights of 0 only. */
+int eq_combine_check_weights(const eq_tensor *w);
+/* y [G, B, ...], score [G, B]: the y of the highest score, forward; the gradient of the mean,
+ * backward. Scores that differ from the highest by up to tol times its size share the place. */
 eq_tensor *eq_combine_best(eq_tensor *y, eq_tensor *score, double tol);
-/* Along the last dim: where general is true the identity's branch, elsewhere the mean. */
-eq_tensor *eq_combine_relaxed(eq_tensor *y, eq_tensor *general, int identity);
-/* Element number[b] (from 1) applied to row b; inverse: its inverse. */
-eq_tensor *eq_act_by_row(const eq_action *a, eq_tensor *x, eq_tensor *number, bool inverse);
+/* Along the last dim: `own` where general is true, elsewhere the mean. */
+eq_tensor *eq_combine_relaxed(eq_tensor *mean, eq_tensor *own, eq_tensor *general);
+
+/* Canonicalization and frames. number (i64, from 1) names one element h per row, [B], or F of them,
+ * [B, F]. out: x [B, ...] -> [F * B, ...], row f * B + b is h^-1 x_b. back: y [F * B, ...] -> the
+ * mean over f of h y, [B, ...]. */
+int eq_pick_check(const eq_group *g, const eq_tensor *number, int64_t rows);
+eq_tensor *eq_pick_out(const eq_action *a, const eq_tensor *number, eq_tensor *x);
+eq_tensor *eq_pick_back(const eq_action *a, const eq_tensor *number, eq_tensor *y);
 #endif

@@ -1,437 +1,425 @@
-/* equitune.c (binding) -- the equituned model: a userdata that is called like the model it holds.
+/* equitune.c (binding) -- calling an equituned model.
  *
- * Lua values (model, actions, combination) live in user values, so a model that refers to its own
- * equituned version is still collectable. Order of a call: orbit of every input, model, results back,
- * combine; with `chunk` the first three run for a few elements at a time. */
-#include "group/equitune.h"
-#include "lua_equi.h"
-#include "symmetry.h"
+ * Order of a call: orbit of every input, model, results moved back and added up, element by
+ * element; with `chunk` for a few elements at a time, so that one sum is all that stays. Only
+ * combine.best keeps every branch, since the choice comes last. Whatever is computed goes into a
+ * box that is on the stack before: errors, also those of the model, leave nothing unowned. */
+#include "tuned.h"
 #include <string.h>
 
-#define EQ_EQUITUNE "equi.Equitune"
-enum { UV_MODEL = 1, UV_INPUT, UV_OUTPUT, UV_COMBINE, UV_START, UV_TOKEN, UV_PICK, UV_COUNT = UV_PICK };
-enum { MAXIN = 16 };
+static const char who[] = "equitune";
 
-typedef struct tuned {
-  int order, identity, chunk; /* chunk: elements per call of the model */
-  bool exact;
-  double tol; /* of combine.best */
-  enum { MEAN, BEST, WEIGHTED, RELAXED } combine;
-} tuned;
+typedef struct run {
+  lua_State *L;
+  const eq_tuned *t;
+  int nargs, nin; /* arguments, from place 2 on; how many of them have an action or false */
+  int64_t rows;   /* the batch */
+  int weights;    /* place of the weights [G, B], or 0 */
+  int sum, own;   /* places of the first sum (for best: list of branches) and identity's branch */
+  int scores;     /* place of the list of scores */
+} run;
 
-static tuned *check_tuned(lua_State *L, int i) { return luaL_checkudata(L, i, EQ_EQUITUNE); }
+static eq_tensor **box_at(lua_State *L, int i) { return lua_touserdata(L, i); }
 
-/* ---- making one ---- */
-static const eq_action *action_at(lua_State *L, int i, const char *name) {
-  eq_action *a = eq_lua_toaction(L, i);
-  if (!a) luaL_error(L, "equitune: %s must be an action, got %s; see equi.help \"action\"", name,
-                     luaL_typename(L, i));
-  return a;
-}
+/* ---- actions of the model at place 1 ---- */
+eq_tuned *eq_lua_checktuned(lua_State *L, int i) { return luaL_checkudata(L, i, EQ_EQUITUNE); }
 
-/* The list at place i (or a single action) as a table of actions in user value `slot`; false stands
- * for an input that is repeated, not moved. */
-static void read_actions(lua_State *L, tuned *t, int self, int i, int slot, const char *name,
-                         const eq_group **group) {
-  lua_newtable(L);
-  int list = lua_gettop(L), n = eq_lua_toaction(L, i) ? 1 : (int)lua_rawlen(L, i);
-  if (n == 0 || n > MAXIN) luaL_error(L, "equitune: %s must be an action or a list of up to %d", name, MAXIN);
-  for (int k = 1; k <= n; k++) {
-    if (eq_lua_toaction(L, i)) lua_pushvalue(L, i);
-    else lua_rawgeti(L, i, k);
-    if (lua_isboolean(L, -1) && !lua_toboolean(L, -1)) {
-      lua_rawseti(L, list, k);
-      continue;
-    }
-    const eq_action *a = action_at(L, -1, name);
-    if (!*group) *group = a->group;
-    if (!eq_group_same(*group, a->group))
-      luaL_error(L, "equitune: %s belongs to the group %s, another action to %s; all must be of one group",
-                 name, a->group->title, (*group)->title);
-    t->exact = t->exact && a->exact;
-    lua_rawseti(L, list, k);
-  }
-  lua_setiuservalue(L, self, slot);
-}
-
-static void read_combine(lua_State *L, tuned *t, int self, int options) {
-  static const char *const kinds[] = {"mean", "best", "weighted", "relaxed", NULL};
-  if (lua_getfield(L, options, "combine") == LUA_TNIL) {
-    lua_pop(L, 1);
-    return;
-  }
-  if (lua_type(L, -1) != LUA_TTABLE || lua_getfield(L, -1, "kind") != LUA_TSTRING)
-    luaL_error(L, "equitune: combine must be one of equi.combine's, such as equi.combine.mean, got %s",
-               luaL_typename(L, -1));
-  const char *kind = lua_tostring(L, -1);
-  for (int k = 0; kinds[k]; k++)
-    if (!strcmp(kinds[k], kind)) t->combine = k;
-  lua_pop(L, 1);
-  if (lua_getfield(L, -1, "tolerance") == LUA_TNUMBER) t->tol = lua_tonumber(L, -1);
-  lua_pop(L, 1);
-  lua_setiuservalue(L, self, UV_COMBINE);
-}
-
-static int callable(lua_State *L, int i) {
-  if (lua_isfunction(L, i)) return 1;
-  return luaL_getmetafield(L, i, "__call") != LUA_TNIL ? (lua_pop(L, 1), 1) : 0;
-}
-
-static int equitune(lua_State *L) { /* equitune(model, {input=, output=, ...}) */
-  static const char *const valid[] = {"input", "output", "combine", "chunk", "start", "token", "pick", NULL};
-  const eq_group *group = NULL;
-  if (!callable(L, 1) && !lua_istable(L, 1))
-    return luaL_error(L, "equitune: model must be callable, got %s", luaL_typename(L, 1));
-  luaL_checktype(L, 2, LUA_TTABLE);
-  eq_lua_check_keys(L, 2, "equitune", valid);
-  lua_settop(L, 2);
-  tuned *t = lua_newuserdatauv(L, sizeof *t, UV_COUNT);
-  memset(t, 0, sizeof *t);
-  t->exact = true;
-  luaL_setmetatable(L, EQ_EQUITUNE);
-  lua_pushvalue(L, 1);
-  lua_setiuservalue(L, 3, UV_MODEL);
-  static const struct { const char *name; int slot; } lists[] = {
-      {"input", UV_INPUT}, {"output", UV_OUTPUT}, {"start", UV_START}, {"token", UV_TOKEN}};
-  for (int k = 0; k < 4; k++) {
-    if (lua_getfield(L, 2, lists[k].name) != LUA_TNIL)
-      read_actions(L, t, 3, lua_gettop(L), lists[k].slot, lists[k].name, &group);
-    else if (k == 0)
-      return luaL_error(L, "equitune: input is missing: the action on the model's input, or a list of them");
-    lua_settop(L, 3);
-  }
-  t->order = group ? group->order : 0;
-  if (!t->order) return luaL_error(L, "equitune: at least one input must have an action");
-  t->identity = group->identity;
-  read_combine(L, t, 3, 2);
-  lua_settop(L, 3);
-  t->chunk = t->order;
-  if (lua_getfield(L, 2, "chunk") != LUA_TNIL) {
-    int64_t n = eq_lua_checkint(L, -1, "equitune", "chunk");
-    if (n < 1) return luaL_error(L, "equitune: chunk must be at least 1 element, got %I", (LUAI_UACINT)n);
-    t->chunk = n < t->order ? (int)n : t->order;
-  }
-  if (lua_getfield(L, 2, "pick") != LUA_TNIL) lua_setiuservalue(L, 3, UV_PICK);
-  lua_settop(L, 3);
-  return 1;
-}
-
-/* ---- actions of a call ---- */
-/* Action number k of user value `slot` (NULL: not moved). It stays alive in the list. */
-static eq_action *nth_action(lua_State *L, int self, int slot, int k) {
-  lua_getiuservalue(L, self, slot);
+eq_action *eq_lua_tuned_action(lua_State *L, int slot, int k) {
   eq_action *a = NULL;
-  if (lua_istable(L, -1)) {
-    int n = (int)lua_rawlen(L, -1);
-    if (k <= n) {
-      lua_rawgeti(L, -1, k);
-      a = eq_lua_toaction(L, -1);
-      lua_pop(L, 1);
-    }
+  if (lua_getiuservalue(L, 1, slot) == LUA_TTABLE) {
+    lua_rawgeti(L, -1, k);
+    a = eq_lua_toaction(L, -1);
+    lua_pop(L, 1);
   }
   lua_pop(L, 1);
   return a;
 }
 
-static int list_length(lua_State *L, int self, int slot) {
-  lua_getiuservalue(L, self, slot);
-  int n = lua_istable(L, -1) ? (int)lua_rawlen(L, -1) : 0;
+int eq_lua_tuned_length(lua_State *L, int slot) {
+  int n = lua_getiuservalue(L, 1, slot) == LUA_TTABLE ? (int)lua_rawlen(L, -1) : 0;
   lua_pop(L, 1);
   return n;
 }
 
-/* Pushes the orbit of argument `arg` for elements from .. from + n - 1. */
-static void push_orbit(lua_State *L, int self, int slot, int k, int arg, int from, int n) {
-  int element[EQ_GROUP_MAX > 4096 ? 4096 : EQ_GROUP_MAX];
-  eq_tensor *x = eq_lua_totensor(L, arg);
-  if (lua_isnil(L, arg)) {
-    lua_pushnil(L);
+static eq_action *output_action(const run *r, int k) {
+  return eq_lua_tuned_action(r->L, EQ_UV_OUTPUT, k + 1);
+}
+
+/* ---- inputs ---- */
+/* The batch of the arguments with an action. Those after the first may be nil, for models with
+ * optional inputs. */
+static int64_t batch_of(lua_State *L, int slot, int nin) {
+  int named = 0;
+  int64_t rows = -1;
+  for (int k = 1; k <= nin; k++) {
+    if (!eq_lua_tuned_action(L, slot, k)) continue;
+    int i = 1 + k;
+    eq_tensor *x = eq_lua_totensor(L, i);
+    if (!x && (rows < 0 || !lua_isnoneornil(L, i)))
+      luaL_error(L, "%s: input %d must be a tensor, got %s", who, k, luaL_typename(L, i));
+    if (!x) continue;
+    if (x->ndim == 0)
+      luaL_error(L, "%s: input %d is a single number; its first dim must be the batch", who, k);
+    if (rows >= 0 && x->shape[0] != rows)
+      luaL_error(L, "%s: input %d has a batch of %I, input %d of %I", who, k,
+                 (LUAI_UACINT)x->shape[0], named, (LUAI_UACINT)rows);
+    if (rows < 0) named = k;
+    rows = x->shape[0];
+  }
+  return rows;
+}
+
+static void raise_at(lua_State *L, const char *what, int k) {
+  eq_lua_raise(L, lua_pushfstring(L, "%s: %s %d", who, what, k));
+}
+
+/* Pushes the orbit of the argument at place i, input number k, for n elements. */
+static void push_orbit(lua_State *L, int slot, int k, int i, int from, int n) {
+  eq_action *a = eq_lua_tuned_action(L, slot, k);
+  eq_tensor *x = eq_lua_totensor(L, i);
+  if (!x) {
+    lua_pushvalue(L, i);
     return;
   }
-  if (!x) luaL_error(L, "equitune: input %d must be a tensor, got %s", k, luaL_typename(L, arg));
-  for (int i = 0; i < n; i++) element[i] = from + i;
   eq_tensor **box = eq_lua_newbox(L);
-  *box = eq_orbit_out(nth_action(L, self, slot, k), n, element, x);
-  if (!*box) eq_lua_raise(L, "equitune");
+  *box = eq_orbit_out(a, from, n, x);
+  if (!*box && eq_lua_retry(L, (int)eq_error.status)) *box = eq_orbit_out(a, from, n, x);
+  if (!*box) raise_at(L, "input", k);
 }
 
-/* Takes the tensor on top back by the inverses and replaces it. */
-static void return_orbit(lua_State *L, int self, int from, int n) {
-  int element[EQ_GROUP_MAX > 4096 ? 4096 : EQ_GROUP_MAX];
-  eq_tensor *y = eq_lua_totensor(L, -1);
-  if (!y) luaL_error(L, "equitune: the model must return a tensor, got %s", luaL_typename(L, -1));
-  for (int i = 0; i < n; i++) element[i] = from + i;
-  eq_tensor **box = eq_lua_newbox(L);
-  *box = eq_orbit_back(nth_action(L, self, UV_OUTPUT, 1), n, element, y);
-  if (!*box) eq_lua_raise(L, "equitune");
-  lua_remove(L, -2);
-}
-
-/* ---- scores and weights: a function of the combination, one number per row of the orbit ---- */
-static void push_field(lua_State *L, int self, const char *name) {
-  lua_getiuservalue(L, self, UV_COMBINE);
-  if (lua_istable(L, -1)) lua_getfield(L, -1, name);
-  else lua_pushnil(L);
-  lua_remove(L, -2);
-}
-
-/* Replaces the tensor on top, [n * B] or [n * B, 1], by [n, B]. */
-static void shape_scores(lua_State *L, int n, const char *what) {
-  eq_tensor *s = eq_lua_totensor(L, -1);
-  if (!s || !eq_is_float(s->dtype) || s->ndim == 0 || s->numel != s->shape[0] || s->shape[0] % n)
-    luaL_error(L, "equitune: %s must give one float per row, got %s", what,
-               s ? eq_shape_of(s) : luaL_typename(L, -1));
-  int64_t shape[2] = {n, s->shape[0] / n};
-  eq_tensor **box = eq_lua_newbox(L);
-  *box = eq_f("reshape", "tl", s, 2, shape);
-  if (!*box) eq_lua_raise(L, "equitune");
-  lua_remove(L, -2);
-}
-
-/* stack: ..., orbits (nin of them), raw result -> ..., result. Pushes the scores into list `scores`. */
-static void take_scores(lua_State *L, int self, const tuned *t, int first, int nin, int n, int scores) {
-  if (t->combine != BEST && t->combine != WEIGHTED) return;
-  int result = lua_gettop(L);
-  push_field(L, self, t->combine == BEST ? "score" : "net");
-  if (t->combine == BEST) lua_pushvalue(L, result);
+/* ---- scores and weights: one number per row of the orbit ---- */
+static void push_field(lua_State *L, const char *name) {
+  if (lua_getiuservalue(L, 1, EQ_UV_COMBINE) == LUA_TTABLE)
+    lua_getfield(L, -1, name);
   else
-    for (int k = 0; k < nin; k++) lua_pushvalue(L, first + k);
-  lua_call(L, t->combine == BEST ? 1 : nin, 1);
-  shape_scores(L, n, t->combine == BEST ? "the score function" : "the weight network");
-  lua_rawseti(L, scores, (lua_Integer)lua_rawlen(L, scores) + 1);
+    lua_pushnil(L);
+  lua_remove(L, -2);
 }
 
-/* Joins the list of tensors at place i along the first dim; pushes the result. */
+/* Pops the tensor on top, [n * B] or [n * B, 1], and adds it as [n, B] to the list. */
+static void add_scores(const run *r, int n, const char *what, int list) {
+  lua_State *L = r->L;
+  eq_tensor *s = eq_lua_totensor(L, -1);
+  if (!s || !eq_is_float(s->dtype) || s->ndim == 0 || s->numel != s->shape[0] ||
+      s->shape[0] != n * r->rows)
+    luaL_error(L,
+               "%s: %s must return one f32 or f64 number for each of the %I rows, it returned %s",
+               who, what, (LUAI_UACINT)(n * r->rows),
+               s ? lua_pushfstring(L, "%s %s", eq_dtype_name(s->dtype),
+                                   s->ndim ? eq_shape_of(s) : "of no dim")
+                 : luaL_typename(L, -1));
+  int64_t shape[2] = {n, r->rows};
+  eq_tensor **box = eq_lua_newbox(L);
+  EQ_LUA_MAKE(L, who, *box, eq_f("reshape", "tl", s, 2, shape));
+  lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
+  lua_pop(L, 1);
+}
+
+static eq_tensor *cat(eq_tensor **item, int n) {
+  eq_call c = {.op = eq_find("cat"), .nin = n, .in = item, .count = {n}, .given = 1};
+  return eq_apply(&c) ? NULL : c.out[0];
+}
+
+/* Joins the list of tensors at place i along the first dim; pushes the result and returns it. */
 static eq_tensor *join(lua_State *L, int i) {
-  eq_tensor *item[4096];
   int n = (int)lua_rawlen(L, i);
-  if (n > 4096) luaL_error(L, "equitune: more than 4096 chunks");
+  eq_tensor **item = eq_lua_scratch(L, (size_t)n * sizeof *item);
   for (int k = 0; k < n; k++) {
     lua_rawgeti(L, i, k + 1);
     item[k] = eq_lua_totensor(L, -1);
     lua_pop(L, 1);
   }
   eq_tensor **box = eq_lua_newbox(L);
-  if (n == 1) return *box = eq_retain(item[0]);
-  eq_call c = {.op = eq_find("cat"), .nin = n, .in = item, .count = {n}, .given = 1};
-  if (eq_apply(&c)) eq_lua_raise(L, "equitune");
-  return *box = c.out[0];
+  EQ_LUA_MAKE(L, who, *box, n == 1 ? eq_retain(item[0]) : cat(item, n));
+  lua_remove(L, -2);
+  return *box;
 }
 
-static eq_tensor *softmax_first(eq_tensor *w) { return eq_f("softmax", "ti", w, (int64_t)0); }
+static int chunk_from(const eq_tuned *t, int from) {
+  return t->order - from < t->chunk ? t->order - from : t->chunk;
+}
 
-/* Pushes the combination of y [G, B, ...]; scores is the list of score tensors. */
-static void push_combined(lua_State *L, int self, const tuned *t, eq_tensor *y, int scores) {
-  eq_tensor *z = NULL, *general = NULL;
-  if (t->combine == MEAN) {
-    z = eq_combine_mean(y);
-  } else if (t->combine == BEST) {
-    z = eq_combine_best(y, join(L, scores), t->tol);
-  } else if (t->combine == WEIGHTED) {
-    eq_tensor *w = join(L, scores);
-    push_field(L, self, "softmax");
-    if (lua_toboolean(L, -1)) {
-      eq_tensor **box = eq_lua_newbox(L);
-      if (!(*box = softmax_first(w))) eq_lua_raise(L, "equitune");
-      w = *box;
-    }
-    z = eq_combine_weighted(y, w);
-  } else {
-    push_field(L, self, "mask");
-    general = eq_lua_checktensor(L, -1, "equitune", "the mask of general words");
-    z = eq_combine_relaxed(y, general, t->identity);
+/* Pushes the weights [G, B] of the network, which sees the orbits and not the model. */
+static void push_weights(run *r) {
+  lua_State *L = r->L;
+  lua_newtable(L);
+  int list = lua_gettop(L), n;
+  for (int from = 0; from < r->t->order; from += n) {
+    n = chunk_from(r->t, from);
+    push_field(L, "net");
+    for (int k = 1; k <= r->nin; k++) push_orbit(L, EQ_UV_INPUT, k, 1 + k, from, n);
+    lua_call(L, r->nin, 1);
+    add_scores(r, n, "the weight network", list);
   }
-  eq_lua_push(L, z);
+  eq_tensor *w = join(L, list);
+  if (r->t->softmax) {
+    eq_tensor **box = eq_lua_newbox(L);
+    EQ_LUA_MAKE(L, who, *box, eq_f("softmax", "ti", w, (int64_t)0));
+    lua_remove(L, -2);
+  } else if (eq_combine_check_weights(w)) {
+    eq_lua_raise(L, who);
+  }
+  lua_replace(L, list);
+  r->weights = list;
+}
+
+/* The score sees the raw results, cut off from the graph: the choice has no gradient. */
+static void take_scores(const run *r, int first, int n) {
+  lua_State *L = r->L;
+  if (r->t->combine != EQ_BEST) return;
+  push_field(L, "score");
+  for (int k = 0; k < r->t->nout; k++) {
+    eq_tensor *y = eq_lua_totensor(L, first + k), **box = eq_lua_newbox(L);
+    EQ_LUA_MAKE(L, who, *box, eq_alias(y));
+  }
+  lua_call(L, r->t->nout, 1);
+  add_scores(r, n, "the score function", r->scores);
+}
+
+/* ---- results ---- */
+/* Result k of the model at place i, checked, for `blocks` stacked batches. */
+static eq_tensor *check_result(const run *r, int i, int k, int blocks, bool averaged) {
+  lua_State *L = r->L;
+  eq_tensor *y = eq_lua_totensor(L, i);
+  if (!y)
+    luaL_error(L, "%s: result %d of the model must be a tensor, got %s", who, k + 1,
+               luaL_typename(L, i));
+  if (averaged && !eq_is_float(y->dtype))
+    luaL_error(L, "%s: result %d of the model is %s; results are averaged, which needs f32 or f64",
+               who, k + 1, eq_dtype_name(y->dtype));
+  if (eq_orbit_check(y, blocks, r->rows, "model's result")) eq_lua_raise(L, who);
+  return y;
+}
+
+/* Empty places for the sums of all results, the identity's branches and the scores. */
+static void open_sums(run *r) {
+  lua_State *L = r->L;
+  r->sum = lua_gettop(L) + 1;
+  for (int k = 0; k < r->t->nout; k++) {
+    if (r->t->combine == EQ_BEST)
+      lua_newtable(L);
+    else
+      eq_lua_newbox(L);
+  }
+  r->own = lua_gettop(L) + 1;
+  for (int k = 0; k < r->t->nout && r->t->combine == EQ_RELAXED; k++) eq_lua_newbox(L);
+  lua_newtable(L);
+  r->scores = lua_gettop(L);
+}
+
+/* Takes the branches of result k, a tensor y for n elements, into its place. */
+static void add_branches(const run *r, int k, eq_tensor *y, int from, int n) {
+  lua_State *L = r->L;
+  const eq_tuned *t = r->t;
+  eq_action *a = output_action(r, k);
+  if (t->combine == EQ_BEST) {
+    eq_tensor **box = eq_lua_newbox(L);
+    EQ_LUA_MAKE(L, who, *box, eq_orbit_back(a, from, n, y, r->rows));
+    lua_rawseti(L, r->sum + k, (lua_Integer)lua_rawlen(L, r->sum + k) + 1);
+    return;
+  }
+  eq_tensor **sum = box_at(L, r->sum + k), *w = r->weights ? *box_at(L, r->weights) : NULL, *z;
+  EQ_LUA_MAKE(L, who, z, eq_orbit_add(a, from, n, y, r->rows, w, *sum));
+  eq_release(*sum);
+  *sum = z;
+  if (t->combine != EQ_RELAXED || t->identity < from || t->identity >= from + n) return;
+  eq_tensor **own = box_at(L, r->own + k);
+  EQ_LUA_MAKE(L, who, *own, eq_orbit_branch(a, t->identity, y, t->identity - from, r->rows));
+}
+
+/* The results at places first .. of the model for n elements. */
+static void take_results(const run *r, int first, int from, int n) {
+  for (int k = 0; k < r->t->nout; k++) check_result(r, first + k, k, n, true);
+  take_scores(r, first, n);
+  for (int k = 0; k < r->t->nout; k++)
+    add_branches(r, k, eq_lua_totensor(r->L, first + k), from, n);
+}
+
+static void push_relaxed(const run *r, int k) {
+  lua_State *L = r->L;
+  eq_tensor **mean = eq_lua_newbox(L), *own = *box_at(L, r->own + k);
+  EQ_LUA_MAKE(L, who, *mean, eq_combine_divide(*box_at(L, r->sum + k), r->t->order));
+  push_field(L, "mask");
+  eq_tensor *general = eq_lua_checktensor(L, -1, who, "the mask of general ids");
+  eq_tensor **box = eq_lua_newbox(L);
+  EQ_LUA_MAKE(L, who, *box, eq_combine_relaxed(*mean, own, general));
+}
+
+static void push_best(const run *r, int k) {
+  eq_tensor *y = join(r->L, r->sum + k), *score = join(r->L, r->scores);
+  eq_tensor **box = eq_lua_newbox(r->L);
+  EQ_LUA_MAKE(r->L, who, *box, eq_combine_best(y, score, r->t->tolerance));
+}
+
+/* Pushes the combined results. */
+static void push_combined(const run *r) {
+  lua_State *L = r->L;
+  for (int k = 0, top = lua_gettop(L); k < r->t->nout; k++) {
+    if (r->t->combine == EQ_BEST)
+      push_best(r, k);
+    else if (r->t->combine == EQ_RELAXED)
+      push_relaxed(r, k);
+    else if (r->weights && r->t->softmax)
+      lua_pushvalue(L, r->sum + k);
+    else {
+      eq_tensor *y = *box_at(L, r->sum + k), **box = eq_lua_newbox(L);
+      EQ_LUA_MAKE(L, who, *box,
+                  r->weights ? eq_combine_normalise(y, *box_at(L, r->weights))
+                             : eq_combine_divide(y, r->t->order));
+    }
+    lua_copy(L, -1, top + k + 1);
+    lua_settop(L, top + k + 1);
+  }
 }
 
 /* ---- the call ---- */
-/* Runs `method` (NULL: the model itself) on elements from .. from + n - 1. stack on return: orbits,
- * raw result; *first is the place of the first orbit. */
-static void run_model(lua_State *L, int self, int slot, int nargs, int from, int n, int *first) {
-  int nin = list_length(L, self, slot);
-  luaL_checkstack(L, 2 * nargs + 20, "equitune");
-  *first = lua_gettop(L) + 1;
-  for (int k = 1; k <= nin; k++) {
-    if (k <= nargs) push_orbit(L, self, slot, k, self + k, from, n);
-    else lua_pushnil(L);
-  }
-  lua_getiuservalue(L, self, UV_MODEL);
-  for (int k = 0; k < nin; k++) lua_pushvalue(L, *first + k);
-  for (int k = nin + 1; k <= nargs; k++) lua_pushvalue(L, self + k);
-  lua_call(L, nargs > nin ? nargs : nin, 1);
+/* The number of h(x) for each row, or several: left on the stack. */
+static eq_tensor *push_pick(const run *r) {
+  lua_State *L = r->L;
+  lua_getiuservalue(L, 1, EQ_UV_PICK);
+  for (int k = 1; k <= r->nargs; k++) lua_pushvalue(L, 1 + k);
+  lua_call(L, r->nargs, 1);
+  eq_tensor *number = eq_lua_checktensor(L, -1, who, "what pick returns");
+  eq_action *a = NULL;
+  for (int k = 1; k <= r->nin && !a; k++) a = eq_lua_tuned_action(L, EQ_UV_INPUT, k);
+  if (eq_pick_check(a->group, number, r->rows)) eq_lua_raise(L, who);
+  return number;
 }
 
-static int canonical_call(lua_State *L, tuned *t, int nargs);
+/* Canonicalization (Kaba et al. 2023): y = h(x) M(h(x)^-1 x) with h(g x) = g h(x), one pass of the
+ * model; with several elements a row, frame averaging (Puny et al. 2022). */
+static int picked_call(run *r) {
+  lua_State *L = r->L;
+  eq_tensor *number = push_pick(r);
+  int frames = number->ndim == 2 ? (int)number->shape[1] : 1, nout = r->t->nout;
+  lua_getiuservalue(L, 1, EQ_UV_MODEL);
+  for (int k = 1; k <= r->nargs; k++) {
+    eq_action *a = k <= r->nin ? eq_lua_tuned_action(L, EQ_UV_INPUT, k) : NULL;
+    eq_tensor *x = k <= r->nin ? eq_lua_totensor(L, 1 + k) : NULL;
+    if (!x) {
+      lua_pushvalue(L, 1 + k);
+      continue;
+    }
+    eq_tensor **box = eq_lua_newbox(L);
+    *box = eq_pick_out(a, number, x);
+    if (!*box && eq_lua_retry(L, (int)eq_error.status)) *box = eq_pick_out(a, number, x);
+    if (!*box) raise_at(L, "input", k);
+  }
+  lua_call(L, r->nargs, nout);
+  int first = lua_gettop(L) - nout + 1;
+  for (int k = 0; k < nout; k++) {
+    eq_tensor *y = check_result(r, first + k, k, frames, frames > 1), **box = eq_lua_newbox(L);
+    EQ_LUA_MAKE(L, who, *box, eq_pick_back(output_action(r, k), number, y));
+  }
+  return nout;
+}
 
-static int call(lua_State *L) {
-  tuned *t = check_tuned(L, 1);
-  int nargs = lua_gettop(L) - 1, nin = list_length(L, 1, UV_INPUT);
-  if (nargs < 1) return luaL_error(L, "equitune: call it with the model's inputs");
-  lua_getiuservalue(L, 1, UV_PICK);
-  bool canonical = !lua_isnil(L, -1);
+/* The model on n elements; its results are on top. */
+static void run_model(const run *r, int from, int n) {
+  lua_State *L = r->L;
+  lua_getiuservalue(L, 1, EQ_UV_MODEL);
+  for (int k = 1; k <= r->nargs; k++) {
+    if (k <= r->nin)
+      push_orbit(L, EQ_UV_INPUT, k, 1 + k, from, n);
+    else
+      lua_pushvalue(L, 1 + k);
+  }
+  lua_call(L, r->nargs, r->t->nout);
+}
+
+static void open_run(run *r, lua_State *L, int slot) {
+  memset(r, 0, sizeof *r);
+  r->L = L;
+  r->t = eq_lua_checktuned(L, 1);
+  r->nargs = lua_gettop(L) - 1;
+  r->nin = eq_lua_tuned_length(L, slot);
+  luaL_checkstack(L, 2 * r->nargs + 4 * EQ_TUNED_MAXIN + 40, who);
+  eq_lua_pressure(L);
+}
+
+int eq_lua_tuned_call(lua_State *L) {
+  run r;
+  int n;
+  open_run(&r, L, EQ_UV_INPUT);
+  r.rows = batch_of(L, EQ_UV_INPUT, r.nin);
+  if (r.nargs < r.nin) { /* optional inputs that are absent */
+    lua_settop(L, 1 + r.nin);
+    r.nargs = r.nin;
+  }
+  bool picks = lua_getiuservalue(L, 1, EQ_UV_PICK) != LUA_TNIL;
   lua_pop(L, 1);
-  if (canonical) return canonical_call(L, t, nargs);
-  lua_newtable(L);
-  int parts = lua_gettop(L);
-  lua_newtable(L);
-  int scores = lua_gettop(L);
-  for (int from = 0; from < t->order; from += t->chunk) {
-    int n = t->order - from < t->chunk ? t->order - from : t->chunk, first;
-    run_model(L, 1, UV_INPUT, nargs, from, n, &first);
-    take_scores(L, 1, t, first, nin, n, scores);
-    return_orbit(L, 1, from, n);
-    lua_rawseti(L, parts, (lua_Integer)lua_rawlen(L, parts) + 1);
-    lua_settop(L, scores);
+  if (picks) return picked_call(&r);
+  if (r.t->combine == EQ_WEIGHTED) push_weights(&r);
+  open_sums(&r);
+  for (int from = 0, top = lua_gettop(L); from < r.t->order; from += n) {
+    n = chunk_from(r.t, from);
+    run_model(&r, from, n);
+    take_results(&r, lua_gettop(L) - r.t->nout + 1, from, n);
+    lua_settop(L, top);
   }
-  push_combined(L, 1, t, join(L, parts), scores);
-  return 1;
-}
-
-/* Canonicalization (Kaba et al. 2023): y = h(x) M(h(x)^-1 x), one pass of the model; pick(x, ...)
- * returns the number of h(x) for each row, with h(g x) = g h(x). */
-static int canonical_call(lua_State *L, tuned *t, int nargs) {
-  int nin = list_length(L, 1, UV_INPUT);
-  (void)t;
-  lua_getiuservalue(L, 1, UV_PICK);
-  for (int k = 1; k <= nargs; k++) lua_pushvalue(L, 1 + k);
-  lua_call(L, nargs, 1);
-  eq_tensor *number = eq_lua_checktensor(L, -1, "equitune", "what pick returns");
-  lua_getiuservalue(L, 1, UV_MODEL);
-  for (int k = 1; k <= nargs; k++) {
-    eq_action *a = k <= nin ? nth_action(L, 1, UV_INPUT, k) : NULL;
-    if (a && !lua_isnil(L, 1 + k))
-      eq_lua_push(L, eq_act_by_row(a, eq_lua_checktensor(L, 1 + k, "equitune", "an input"), number, true));
-    else lua_pushvalue(L, 1 + k);
-  }
-  lua_call(L, nargs, 1);
-  eq_tensor *y = eq_lua_checktensor(L, -1, "equitune", "the model's result");
-  eq_action *out = nth_action(L, 1, UV_OUTPUT, 1);
-  if (out) eq_lua_push(L, eq_act_by_row(out, y, number, false));
-  return 1;
+  push_combined(&r);
+  return r.t->nout;
 }
 
 /* ---- models with state: the whole orbit steps with one shared choice of token ---- */
+/* Pushes the model's method and the model. */
 static void push_method(lua_State *L, const char *name) {
-  lua_getiuservalue(L, 1, UV_MODEL);
-  lua_getfield(L, -1, name);
-  if (lua_isnil(L, -1)) luaL_error(L, "equitune: the model has no method %s", name);
-  lua_insert(L, -2); /* stack: method, model */
+  int type = lua_getiuservalue(L, 1, EQ_UV_MODEL);
+  if (type == LUA_TFUNCTION || lua_getfield(L, -1, name) == LUA_TNIL)
+    luaL_error(L, "%s: the model has no method %s; models with state have start and step", who,
+               name);
+  lua_insert(L, -2);
 }
 
-static int start(lua_State *L) {
-  tuned *t = check_tuned(L, 1);
-  int nargs = lua_gettop(L) - 1, slot = list_length(L, 1, UV_START) ? UV_START : UV_INPUT;
-  int nin = list_length(L, 1, slot);
+static void refuse_pick(lua_State *L, const char *name) {
+  if (lua_getiuservalue(L, 1, EQ_UV_PICK) != LUA_TNIL)
+    luaL_error(L, "%s: pick has no %s; the whole orbit steps, or the model is called at once", who,
+               name);
+  lua_pop(L, 1);
+}
+
+int eq_lua_tuned_start(lua_State *L) {
+  run r;
+  eq_lua_checktuned(L, 1);
+  refuse_pick(L, "start");
+  int slot = eq_lua_tuned_length(L, EQ_UV_START) ? EQ_UV_START : EQ_UV_INPUT;
+  open_run(&r, L, slot);
+  batch_of(L, slot, r.nin);
   push_method(L, "start");
-  for (int k = 1; k <= nargs; k++) {
-    if (k <= nin) push_orbit(L, 1, slot, k, 1 + k, 0, t->order);
-    else lua_pushvalue(L, 1 + k);
+  for (int k = 1; k <= r.nargs; k++) {
+    if (k <= r.nin)
+      push_orbit(L, slot, k, 1 + k, 0, r.t->order);
+    else
+      lua_pushvalue(L, 1 + k);
   }
-  lua_call(L, nargs + 1, 1);
+  lua_call(L, r.nargs + 1, 1);
   return 1;
 }
 
-static int step(lua_State *L) { /* step(state, token [B]) -> combined [B, V], state */
-  tuned *t = check_tuned(L, 1);
-  if (t->combine == WEIGHTED)
-    return luaL_error(L, "equitune: step cannot weight by a network of the input; use another combination");
-  lua_settop(L, 3);
-  lua_newtable(L);
-  int scores = lua_gettop(L), slot = list_length(L, 1, UV_TOKEN) ? UV_TOKEN : UV_INPUT;
+int eq_lua_tuned_step(lua_State *L) { /* step(state, token [B], ...) -> combined [B, V], state */
+  run r;
+  const eq_tuned *t = eq_lua_checktuned(L, 1);
+  refuse_pick(L, "step");
+  if (t->combine == EQ_WEIGHTED)
+    return luaL_error(L,
+                      "%s: step cannot weight by a network of the inputs, it has one token only; "
+                      "combine.mean, best and relaxed can step",
+                      who);
+  int slot = eq_lua_tuned_length(L, EQ_UV_TOKEN) ? EQ_UV_TOKEN : EQ_UV_INPUT;
+  const eq_tensor *token = eq_lua_checktensor(L, 3, who, "the token");
+  if (token->ndim == 0)
+    return luaL_error(L, "%s: the token is a single number; its first dim must be the batch", who);
+  open_run(&r, L, slot);
+  r.rows = token->shape[0];
+  open_sums(&r);
   push_method(L, "step");
   lua_pushvalue(L, 2);
-  push_orbit(L, 1, slot, 1, 3, 0, t->order);
-  lua_call(L, 3, 2);
-  lua_insert(L, scores + 1); /* stack: ..., scores, state, result */
-  take_scores(L, 1, t, 0, 0, t->order, scores);
-  return_orbit(L, 1, 0, t->order);
-  push_combined(L, 1, t, eq_lua_totensor(L, -1), scores);
-  lua_pushvalue(L, scores + 1);
-  return 2;
-}
-
-/* ---- fields ---- */
-static int children(lua_State *L) { /* for the walk over modules */
-  check_tuned(L, 1);
-  lua_createtable(L, 0, 2);
-  lua_getiuservalue(L, 1, UV_MODEL);
-  if (!lua_isfunction(L, -1)) lua_setfield(L, -2, "model");
-  else lua_pop(L, 1);
-  lua_getiuservalue(L, 1, UV_COMBINE);
-  if (lua_istable(L, -1)) {
-    if (lua_getfield(L, -1, "net") == LUA_TTABLE) lua_setfield(L, -3, "weight");
-    else lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
-  return 1;
-}
-
-static int get(lua_State *L) {
-  tuned *t = check_tuned(L, 1);
-  const char *k = luaL_checkstring(L, 2);
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
-  if (!strcmp(k, "model")) lua_getiuservalue(L, 1, UV_MODEL);
-  else if (!strcmp(k, "order")) lua_pushinteger(L, t->order);
-  else if (!strcmp(k, "exact")) lua_pushboolean(L, t->exact);
-  else if (!strcmp(k, "combine")) lua_getiuservalue(L, 1, UV_COMBINE);
-  else if (!strcmp(k, "input")) lua_getiuservalue(L, 1, UV_INPUT);
-  else if (!strcmp(k, "output")) lua_getiuservalue(L, 1, UV_OUTPUT);
-  else return luaL_error(L, "equitune: no field \"%s\"; there are model, order, exact, combine, input, "
-                            "output, start, step and the methods of modules", k);
-  return 1;
-}
-
-static int tostring(lua_State *L) {
-  static const char *const kinds[] = {"mean", "best", "weighted", "relaxed"};
-  tuned *t = check_tuned(L, 1);
-  lua_getiuservalue(L, 1, UV_PICK);
-  const char *how = lua_isnil(L, -1) ? kinds[t->combine] : "canonical";
-  lua_getiuservalue(L, 1, UV_MODEL);
-  const char *model = lua_isfunction(L, -1) ? "function" : luaL_tolstring(L, -1, NULL);
-  lua_pushfstring(L, "equitune(%s, %d elements)\n  model: %s", how, t->order, model);
-  return 1;
-}
-
-static const eq_lua_doc docs[] = {
-    {"equitune", "model, {input=, output=, combine=, chunk=, start=, token=, pick=} -> equituned",
-     "Makes any model equivariant: M_G(x) = 1/|G| sum over g of g^-1 M(g x) (Basu et al., AAAI 2023,\n"
-     "equation 3). model is anything that can be called with batched tensors; the orbit is stacked on "
-     "dim 1.\n"
-     "input: the action on the first argument, or a list for several (false: repeated, not moved).\n"
-     "output: the action on the result; absent: trivial, the result is invariant.\n"
-     "combine: equi.combine.mean (default), best, weighted or relaxed.\n"
-     "chunk: group elements per call of the model, to bound memory (default: all).\n"
-     "pick: function of the inputs that names one element per row: canonicalization, one pass only.\n"
-     "start, token: actions of models with state, see equituned:step.\n"
-     "The result is called like the model, and walks like a module: parameters, train, save.",
-     "local G = equi.group.cyclic(2)\n"
-     "local swap = equi.action.permutation(G, {{2, 1}})\n"
-     "local first = equi.equitune(function(x) return x * equi.tensor({1, 0}) end,\n"
-     "  {input = swap, output = swap})\n"
-     "print(first(equi.tensor({{3, 5}})):totable()[1][1])  --> 1.5"},
-    {0}};
-
-int eq_lua_equitune(lua_State *L) {
-  if (luaL_newmetatable(L, EQ_EQUITUNE)) {
-    static const luaL_Reg events[] = {{"__call", call}, {"__tostring", tostring},
-                                      {"__children", children}, {NULL, NULL}};
-    luaL_setfuncs(L, events, 0);
-    lua_newtable(L);
-    lua_pushcfunction(L, start);
-    lua_setfield(L, -2, "start");
-    lua_pushcfunction(L, step);
-    lua_setfield(L, -2, "step");
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -3, "methods");
-    lua_pushcclosure(L, get, 1);
-    lua_setfield(L, -2, "__index");
-  }
-  lua_getfield(L, -1, "methods");
-  lua_setfield(L, -3, "equitune_methods");
-  lua_pop(L, 1);
-  lua_pushcfunction(L, equitune);
-  lua_setfield(L, -2, "equitune");
-  eq_lua_add_docs(L, docs);
-  return 0;
+  push_orbit(L, slot, 1, 3, 0, t->order);
+  for (int k = 3; k <= r.nargs; k++) lua_pushvalue(L, 1 + k);
+  lua_call(L, r.nargs + 1, t->nout + 1);
+  int state = lua_gettop(L);
+  take_results(&r, state - t->nout, 0, t->order);
+  push_combined(&r);
+  lua_pushvalue(L, state);
+  return t->nout + 1;
 }

@@ -153,8 +153,12 @@ local function actions(opt, split, data)
   }
 end
 
--- Mean log-probability of the favoured tokens: the score of equizero for sequences.
-local function confidence(logp) return (logp:max(-1)):mean(-1) end
+-- Mean log-probability of the favoured tokens: the score of equizero for sequences, [N, L, V] or one
+-- step of them, [N, V].
+local function confidence(logp)
+  local best = logp:max(-1)
+  return best.ndim == 2 and best:mean(-1) or best
+end
 
 local function combination(opt, data)
   if opt.combine == "best" then return equi.combine.best(confidence) end
@@ -367,8 +371,10 @@ local function tune(opt, result, data, act, model, dir)
   local tuned = equituned(opt, model, act, data)
   local function report(name, seconds)
     local row = measure(result, name, tuned, "independent", data, seconds)
-    local other = measure({rows = {}}, name, tuned, "synchronised", data)
-    row.test_synchronised, row.validation_synchronised = other.test, other.validation
+    if opt.combine ~= "weighted" then -- the weights see the whole command, a step does not
+      local other = measure({rows = {}}, name, tuned, "synchronised", data)
+      row.test_synchronised, row.validation_synchronised = other.test, other.validation
+    end
     row.equivariance = equivariance(tuned, act, data)
   end
   report("equi-tuned", 0)

@@ -140,6 +140,14 @@ static bool all_contiguous(const eq_call *c) {
   return true;
 }
 
+/* A missing result is a failure, even if the op did not look at what its parts returned. */
+static int composed(eq_call *c) {
+  int bad = c->op->compose(c);
+  for (int k = 0; k < c->nout && !bad; k++)
+    if (!c->out[k]) bad = eq_error.status ? (int)eq_error.status : EQ_ERR;
+  return bad;
+}
+
 int eq_apply(eq_call *c) {
   c->nout = 0;
   for (int k = 0; k < EQ_MAXOUT; k++) c->out[k] = NULL;
@@ -147,7 +155,7 @@ int eq_apply(eq_call *c) {
   int bad = check_dtypes(c);
   if (!bad) {
     if (c->op->compose)
-      bad = c->op->compose(c);
+      bad = composed(c);
     else if (walks_any_stride(c->op) || all_contiguous(c))
       bad = compute(c);
     else

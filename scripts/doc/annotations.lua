@@ -55,7 +55,7 @@ local function add_function(name, d)
   local owner, separator, rest = name:match "^([%w_]+)([.:])([%w_]+)$"
   local declared = "equi." .. name
   if separator == ":" then declared = owner .. ":" .. rest
-  elseif not owner and not equi[name] then declared = "tensor:" .. name end
+  elseif not owner and not equi.core[name] then declared = "tensor:" .. name end
   out[#out + 1] = "---@param ... any"
   out[#out + 1] = "---@return any ..."
   add("function %s(...) end\n", declared)

@@ -14,7 +14,7 @@ local function arguments(row)
     end
   end
   local proxy = setmetatable({}, {__index = function(_, k)
-    return k == row.name and catch(equi[k]) or equi[k]
+    return k == row.name and catch(equi.core[k]) or equi[k]
   end})
   local methods, original = equi.core.methods, equi.core.methods[row.name]
   if original then methods[row.name] = catch(original) end
@@ -58,7 +58,7 @@ local function total(...)
 end
 
 local function order(row, args, force)
-  local f = equi[row.name] or equi.core.methods[row.name]
+  local f = equi.core[row.name] or equi.core.methods[row.name]
   local leaves, given = {}, {}
   for i = 1, args.n do given[i] = as_leaves(args[i], leaves, force) end
   equi.seed(1)

@@ -89,7 +89,7 @@ local function add_functions()
   local families = {}
   for name in pairs(equi.core.docs) do
     local owner = name:match "^([%w_]+)[.:]"
-    owner = owner or (equi[name] and "Functions") or "Methods of a tensor"
+    owner = owner or (equi.core[name] and "Functions") or "Methods of a tensor"
     families[owner] = families[owner] or {}
     table.insert(families[owner], name)
   end

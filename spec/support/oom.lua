@@ -1,9 +1,9 @@
 -- Every allocation fails once: the first, the second, the third ... of a set of tasks.
 --   lua5.4 spec/support/oom.lua [words in the names of tasks ...]
--- A task is the example of an op or a backward pass through it. For each allocation of tensors it
--- fails alone (then the binding tries again) and with all that follow. After that a task has either
--- worked or raised one sentence, live bytes are what they were, and the next task runs. If oom.so is
--- found, the same is done to the requests of Lua's own allocator.
+-- A task is the example of an op or a backward pass through it. Each allocation of tensors
+-- fails alone (the binding then tries again) and with all that follow. After that a task has either
+-- worked or raised one sentence, live bytes are what they were, and the next task runs. If oom.so
+-- is found, the same is done to the requests of Lua's own allocator.
 local equi = require "lua_equi"
 local has_oom, oom = pcall(require, "oom")
 
@@ -48,15 +48,15 @@ local function with_gradient(row)
     wrapped[name] = leaf(equi[name])
   end
   local proxy = setmetatable(wrapped, {__index = function(_, k)
-    return k == row.name and catch(equi[k]) or equi[k]
+    return k == row.name and catch(equi.core[k]) or equi[k]
   end})
   local env = setmetatable({equi = proxy, print = silent}, {__index = _G})
   local chunk = load(row.example, "=example", "t", env)
   return function()
-    last = nil
+    last, env.x = nil, nil
+    env.x = proxy.tensor {{1, 2}, {3, 4}}
     local methods, original = equi.core.methods, equi.core.methods[row.name]
     if original then methods[row.name] = catch(original) end
-    env.x = proxy.tensor {{1, 2}, {3, 4}}
     local ok, message = pcall(chunk)
     methods[row.name] = original
     if last then ok, message = pcall(function() (last * last):sum():backward() end) end

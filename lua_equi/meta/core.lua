@@ -32,6 +32,9 @@ local action = {}
 
 equi.backend = {}
 
+---@class equi.Equituned
+local equituned = {}
+
 equi.group = {}
 
 ---@class equi.Group
@@ -1967,6 +1970,13 @@ function equi.std(x, dim, correction, keepdim) end
 ---@return equi.Tensor y
 function tensor:std(dim, correction, keepdim) end
 
+---value forward, the gradient of x backward (Bengio et al. 2013): a choice that has no
+---gradient learns through x. Both of one shape and dtype.
+---@param x equi.Tensor
+---@param value equi.Tensor
+---@return equi.Tensor y
+function equi.straight_through(x, value) end
+
 ---x - y, broadcast.
 ---@param x equi.Tensor|number
 ---@param y equi.Tensor|number
@@ -2418,20 +2428,44 @@ function equi.default_dtype(...) end
 ---@return any ...
 function tensor:detach(...) end
 
----model, {input=, output=, combine=, chunk=, start=, token=, pick=} -> equituned
+---model, {input=, output=, combine=, chunk=, pick=, start=, token=} -> equituned
 ---
 ---Makes any model equivariant: M_G(x) = 1/|G| sum over g of g^-1 M(g x) (Basu et al., AAAI 2023,
----equation 3). model is anything that can be called with batched tensors; the orbit is stacked on dim 1.
+---equation 3). The model is anything that can be called with tensors whose first dim is the batch;
+---the orbit is stacked along it.
 ---input: the action on the first argument, or a list for several (false: repeated, not moved).
----output: the action on the result; absent: trivial, the result is invariant.
+---Later arguments are handed on as they are; arguments after the first moved one may be nil.
+---output: the action on the result, or a list for several results; absent: the result is invariant.
 ---combine: equi.combine.mean (default), best, weighted or relaxed.
----chunk: group elements per call of the model, to bound memory (default: all).
----pick: function of the inputs that names one element per row: canonicalization, one pass only.
----start, token: actions of models with state, see equituned:step.
----The result is called like the model, and walks like a module: parameters, train, save.
+---chunk: elements per call of the model, to bound memory (default: all). Values do not change.
+---pick: function of the inputs that returns, for each row, the number of the element h(x) with
+---h(g x) = g h(x); the result is h(x) M(h(x)^-1 x), one pass of the model (Kaba et al. 2023).
+---With [B, F] numbers the F results are averaged (frames, Puny et al. 2022).
+---start, token: actions for models with state, see equituned:start.
+---The result is called like the model. It has the methods of modules (parameters, train, state_dict,
+---to, clone, ...) and the fields model, group, order, input, output, combine (nil: mean), pick, chunk
+---and exact.
 ---@param ... any
 ---@return any ...
 function equi.equitune(...) end
+
+---... -> state
+---
+---Calls the model's start with the orbit of the inputs: the state of all |G| branches at once.
+---The actions are those of the option start, or else of input.
+---@param ... any
+---@return any ...
+function equituned:start(...) end
+
+---state, token, ... -> result, state
+---
+---One step of a model with state: every branch gets its own image of the token [B], the results
+---are moved back and combined, so that all branches share one choice. The model's method
+---step(state, token, ...) returns its results and the next state. The action on the token is the
+---option token, or else that of the first input.
+---@param ... any
+---@return any ...
+function equituned:step(...) end
 
 ---n, m=n, {dtype=} -> x
 ---

@@ -4,7 +4,8 @@
  * one run of n elements. Runs are cut into pieces of PIECE elements for the threads. */
 #include "equi.h"
 
-enum { MAXT = EQ_MAXDIM + 1, PIECE = 32768 };
+/* SERIAL: below about 50 us of work a second thread costs more than it brings. */
+enum { MAXT = EQ_MAXDIM + 1, PIECE = 32768, SERIAL = 4 * PIECE };
 
 typedef struct walk {
   eq_kernel kernel;
@@ -88,6 +89,10 @@ int eq_elementwise(eq_kernel kernel, int n, eq_tensor *const *t, const eq_call *
   w.inner = w.shape[w.ndim - 1];
   w.rows = out->numel / w.inner;
   w.split = w.inner > PIECE ? (w.inner + PIECE - 1) / PIECE : 1;
+  if (out->numel < SERIAL) {
+    pieces(0, w.rows * w.split, &w);
+    return EQ_OK;
+  }
   int64_t grain = w.inner >= PIECE ? 1 : PIECE / w.inner;
   return eq_parallel_for(w.rows * w.split, grain, pieces, &w);
 }

@@ -63,6 +63,8 @@ describe("a name that nothing has", function()
     end)
     assert.equal('equi: nothing is called "sofmax"; did you mean "softmax"?', text)
     assert.equal(1, line)
+    assert.matches("it is the method x:split", (complaint(function() return equi.split(x)[1] end)))
+    assert.matches("it is equi.seed", (complaint(function() return equi.manual_seed(1)[1] end)))
     assert.is_nil(equi[1])
   end)
 

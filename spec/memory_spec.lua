@@ -150,7 +150,7 @@ describe("the collector", function()
     assert.is_true(equi.memory().live > 15 * MB)
     assert.equal(before, equi.memory().collections)
     collectgarbage "restart"
-    equi.memory{soft_limit = 256 << 20}
+    equi.memory{soft_limit = 24 << 20}
     x = nil -- luacheck: ignore
     live()
   end)

@@ -41,8 +41,8 @@ typedef struct block {
 
 static block *cache[NCLASS];
 eq_memory eq_mem = {.cache_limit = (size_t)1 << 30,
-                    .soft_limit = (size_t)256 << 20,
-                    .next_collect = (size_t)256 << 20,
+                    .soft_limit = (size_t)24 << 20,
+                    .next_collect = (size_t)24 << 20,
                     .fail_after = -1};
 
 /* Class number of a size, and the class's own size through *rounded. */

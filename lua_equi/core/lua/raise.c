@@ -120,15 +120,17 @@ bool eq_lua_retry(lua_State *L, int status) {
 static size_t churn_limit = CHURN_MIN;
 
 /* Tensors look 8 bytes small to Lua's collector, so we count bytes ourselves: a full collection
- * when live bytes pass max(soft limit, 1.5 x what was live after the last one). Not while the
- * collector is stopped (also true inside finalizers). */
+ * when live bytes pass max(soft limit, 1.5 x what was live after the last one), later when Lua's own
+ * heap is large, since a collection walks all of it. Not while the collector is stopped (also true
+ * inside finalizers). */
 static void collect(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   eq_mem.collections++;
   size_t heap = (size_t)lua_gc(L, LUA_GCCOUNT) << 10;
   churn_limit = heap > SMALL_HEAP ? 64 * heap : CHURN_MIN;
   eq_mem.churn = 0;
-  size_t next = eq_mem.live + eq_mem.live / 2;
+  size_t room = eq_mem.live / 2 > heap ? eq_mem.live / 2 : heap;
+  size_t next = eq_mem.live + room;
   eq_mem.next_collect = next > eq_mem.soft_limit ? next : eq_mem.soft_limit;
 }
 

@@ -21,7 +21,7 @@ end})
 -- What loads when first used: true for a module of that name, else the module with the function.
 local lazy = {
   nn = true, optim = true, train = true, data = true, check = true, checkpoint = true,
-  combine = true, safetensors = true,
+  combine = true, safetensors = true, results = true,
   options = true, log = true, plot = true, json = true, models = true,
   help = "repl", complete = "repl", config = "repl",
 }

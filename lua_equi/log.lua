@@ -14,14 +14,20 @@ local log = {}
 --- Example:
 ---     local log = require "lua_equi.log"
 ---     print(type(log.isatty(io.stderr)))   --> boolean
-function log.isatty(_file) return false end
+function log.isatty(file)
+  local core = package.loaded["lua_equi.core"]
+  return core ~= nil and core.is_terminal(file)
+end
 
 --- Seconds of wall-clock time; whole ones in plain Lua. A finer clock may be put here.
 ---@return number
 --- Example:
 ---     local log = require "lua_equi.log"
 ---     print(log.clock() > 0)   --> true
-function log.clock() return os.time() end
+function log.clock()
+  local core = package.loaded["lua_equi.core"]
+  return core and core.clock() or os.time()
+end
 
 local WIDE = {{0x1100, 0x115F}, {0x2E80, 0x303E}, {0x3041, 0xA4CF}, {0xAC00, 0xD7A3},
   {0xF900, 0xFAFF}, {0xFE30, 0xFE6F}, {0xFF00, 0xFF60}, {0xFFE0, 0xFFE6}, {0x1F300, 0x1F64F},

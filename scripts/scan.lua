@@ -1,17 +1,17 @@
 #!/usr/bin/env lua5.4
 --- Equi-tuning on SCAN: pretrain a sequence model, make it equivariant, fine-tune it, compare.
 --
--- The protocol is that of Basu et al. (AAAI 2023) and Gordon et al. (ICLR 2020): see doc/scan.md. One
--- run is one cell, split and seed; several are done one after the other, and every finished run leaves
--- result.json, from which the table is made (also later, with --report).
+-- The protocol is that of Basu et al. (AAAI 2023) and Gordon et al. (ICLR 2020): see doc/scan.md.
+-- One run is one cell, split and seed; several are done one after the other, and every finished run
+-- leaves result.json, from which the table is made (also later, with --report).
 local here = arg[0]:match "^(.*)scripts/scan%.lua$" or "./"
 package.path = here .. "?.lua;" .. here .. "?/init.lua;" .. package.path
 package.cpath = here .. "?.so;" .. package.cpath
 
 local equi = require "lua_equi"
 local json = require "lua_equi.json"
-local log = require "lua_equi.log"
 local options = require "lua_equi.options"
+local results = require "lua_equi.results"
 local sampler = require "lua_equi.data.sampler"
 local scan = require "lua_equi.data.scan"
 local sequences = require "lua_equi.data.sequences"
@@ -44,7 +44,7 @@ local declared = options.declare {
   {"dropout", 0.1, min = 0, below = 1, doc = "dropout of the answer embedding"},
   "Pretraining",
   {"iterations", 200000, min = 0, doc = "training steps"},
-  {"batch", 1, min = 1, doc = "pairs a step; above 1 losses are averaged and one coin is thrown per step"},
+  {"batch", 1, min = 1, doc = "pairs a step; above 1 losses are averaged, one coin thrown a step"},
   {"lr", 1e-4, above = 0, doc = "learning rate of Adam"},
   {"teacher", 0.5, min = 0, max = 1, doc = "probability of feeding the target"},
   {"clip", 5, above = 0, doc = "largest gradient norm, of encoder and decoder each"},
@@ -65,6 +65,7 @@ local declared = options.declare {
   {"out", "out/scan", saved = false, doc = "folder for results"},
   {"resume", false, saved = false, doc = "go on from the last checkpoint of each run"},
   {"report", false, saved = false, doc = "only print the table of the results in --out"},
+  {"markdown", false, saved = false, doc = "print that table as Markdown"},
   {"threads", 1, min = 1, saved = false, doc = "threads; results do not depend on it"},
   {"demo", false, doc = "the main experiment in minutes: batch 32, fewer steps"},
   {"tiny", false, doc = "a run of seconds, to see that everything works"},
@@ -96,7 +97,9 @@ local function read_official(folder, split, part)
 end
 
 local function load_pairs(opt, split)
-  if opt.data then return read_official(opt.data, split, "train"), read_official(opt.data, split, "test") end
+  if opt.data then
+    return read_official(opt.data, split, "train"), read_official(opt.data, split, "test")
+  end
   return scan.split(split)
 end
 
@@ -122,8 +125,8 @@ local function load_data(opt, split, seed)
   local all, test = load_pairs(opt, split)
   local training, validation = scan.holdout(all, {fraction = opt.holdout, seed = seed})
   if opt.tiny then
-    training, validation, test = table.move(training, 1, 50, 1, {}), table.move(validation, 1, 20, 1, {}),
-      table.move(test, 1, 20, 1, {})
+    training, validation = table.move(training, 1, 50, 1, {}), table.move(validation, 1, 20, 1, {})
+    test = table.move(test, 1, 20, 1, {})
   end
   return {
     words_in = words_in, words_out = words_out,
@@ -140,20 +143,24 @@ local function actions(opt, split, data)
   local symmetry = groups[opt.group == "auto" and by_split[split] or opt.group]
   local perms_in, perms_out, joint = {}, {}, {}
   for i, g in ipairs(symmetry.generators) do
-    perms_in[i], perms_out[i] = data.words_in:permutation(g.input), data.words_out:permutation(g.output)
+    perms_in[i] = data.words_in:permutation(g.input)
+    perms_out[i] = data.words_out:permutation(g.output)
     joint[i] = table.move(perms_in[i], 1, #perms_in[i], 1, {})
     for _, id in ipairs(perms_out[i]) do joint[i][#joint[i] + 1] = #data.words_in + id end
   end
   local G = equi.group.from_permutations(joint)
+  local function act(words, perms, what)
+    return equi.action.vocabulary(G, {size = #words, generators = perms, what = what})
+  end
   return {
     group = G,
-    input = equi.action.vocabulary(G, {size = #data.words_in, generators = perms_in, what = "ids"}),
-    target = equi.action.vocabulary(G, {size = #data.words_out, generators = perms_out, what = "ids"}),
-    logits = equi.action.vocabulary(G, {size = #data.words_out, generators = perms_out, what = "logits"}),
+    input = act(data.words_in, perms_in, "ids"),
+    target = act(data.words_out, perms_out, "ids"),
+    logits = act(data.words_out, perms_out, "logits"),
   }
 end
 
--- Mean log-probability of the favoured tokens: the score of equizero for sequences, [N, L, V] or one
+-- Mean log-probability of the favoured tokens: the score of equizero, of sequences [N, L, V] or one
 -- step of them, [N, V].
 local function confidence(logp)
   local best = logp:max(-1)
@@ -227,7 +234,7 @@ local function optimizers(model, lr, decay)
   }
 end
 
-local function descend(model, opts, loss, clip)
+local function descend(opts, loss, clip)
   opts.encoder:zero_grad()
   opts.decoder:zero_grad()
   loss:backward()
@@ -267,7 +274,7 @@ local function stepper(opt, fields, opts, draw, coin)
                                                stop = model ~= base and not teacher})
     local loss = equi.sequence_nll(logp, y, tokens or logp:detach():argmax(-1))
     if opt.batch > 1 then loss = loss / opt.batch end
-    descend(base, opts, loss, opt.clip)
+    descend(opts, loss, opt.clip)
     return loss
   end
 end
@@ -289,8 +296,9 @@ end
 
 -- Trains, keeps the best model by validation in `base`, returns the curve and the time.
 local function run_stage(opt, stage, fields)
-  local source = sampler.new(#fields.data.train, {seed = 2 * opt.seed + fields.salt, replace = true})
-  local coin = sampler.new(1000000, {seed = 2 * opt.seed + fields.salt + 1000, replace = true})
+  local seed = 2 * opt.seed + fields.salt
+  local source = sampler.new(#fields.data.train, {seed = seed, replace = true})
+  local coin = sampler.new(1000000, {seed = seed + 1000, replace = true})
   local opts = optimizers(fields.base, fields.lr, fields.decay)
   local path = ("%s/%s.safetensors"):format(fields.dir, stage)
   equi.nn.train(fields.base)
@@ -305,7 +313,8 @@ local function run_stage(opt, stage, fields)
     progress = true, label = fields.label,
   }
   if fields.steps > 0 then
-    checkpoint.load(path:gsub("safetensors$", "best.safetensors"), {model = fields.base, rng = false})
+    local best = path:gsub("safetensors$", "best.safetensors")
+    checkpoint.load(best, {model = fields.base, rng = false})
   end
   equi.nn.eval(fields.base)
   return read_history(("%s/%s.jsonl"):format(fields.dir, stage)), result.seconds
@@ -322,7 +331,7 @@ end
 
 -- Largest relative difference of f(g x) and g f(x) over the group, on the first test batch, in f32.
 local function equivariance(model, act, data)
-  local b = data.test[1]
+  local b = data.test[#data.test]
   local n = math.min(64, b.x:size(1))
   local x, lengths = b.x[{{1, n}}], b.lengths[{{1, n}}]
   local report = equi.check.equivariance(function(input)
@@ -383,7 +392,8 @@ local function tune(opt, result, data, act, model, dir)
   local history, seconds = run_stage(opt, "tune", {
     salt = 1, model = tuned, base = model, data = data, dir = dir, lr = rate,
     decay = opt.weight_decay, steps = opt.tune_iterations, every = opt.tune_every,
-    decoder = opt.decode, label = ("%s %s seed %d, equi-tuning"):format(opt.split, opt.cell, opt.seed),
+    decoder = opt.decode,
+    label = ("%s %s seed %d, equi-tuning"):format(opt.split, opt.cell, opt.seed),
   })
   report("equi-tuned, fine-tuned", seconds)
   return history
@@ -415,66 +425,16 @@ end
 
 -- ---- tables ----
 
-local function mean_std(values)
-  local sum, squares = 0, 0
-  for _, v in ipairs(values) do sum = sum + v end
-  local mean = sum / #values
-  for _, v in ipairs(values) do squares = squares + (v - mean) ^ 2 end
-  return mean, #values > 1 and math.sqrt(squares / (#values - 1)) or 0
-end
+local columns = {
+  {field = "validation", format = "%.2f", title = "validation %"},
+  {field = "test", format = "%.2f", title = "test %"},
+  {field = "test_synchronised", format = "%.2f", title = "test %, synchronised"},
+  {field = "equivariance", format = "%.1e", title = "equivariance error", worst = true},
+  {field = "seconds", format = "%.0f", plain = true},
+}
 
-local columns = {{"validation", "%.2f"}, {"test", "%.2f"}, {"test_synchronised", "%.2f"},
-                 {"equivariance", "%.1e"}, {"seconds", "%.0f"}}
-
--- Rows of equal split, cell and model over all seeds.
-local function grouped(results)
-  local keys, by_key = {}, {}
-  for _, r in ipairs(results) do
-    for _, row in ipairs(r.rows) do
-      local key = ("%s\0%s\0%s"):format(r.split, r.cell, row.name)
-      if not by_key[key] then
-        keys[#keys + 1] = key
-        by_key[key] = {split = r.split, cell = r.cell, name = row.name, rows = {}}
-      end
-      table.insert(by_key[key].rows, row)
-    end
-  end
-  local out = {}
-  for i, key in ipairs(keys) do out[i] = by_key[key] end
-  return out
-end
-
-local function cell_text(rows, column)
-  local values = {}
-  for _, row in ipairs(rows) do values[#values + 1] = row[column[1]] end
-  if #values == 0 then return "" end
-  local mean, std = mean_std(values)
-  if column[1] == "equivariance" then mean, std = math.max(table.unpack(values)), 0 end
-  local text = column[2]:format(mean)
-  return std > 0 and column[1] ~= "seconds" and text .. " ± " .. column[2]:format(std) or text
-end
-
-local function print_table(results)
-  local rows = {{"split", "cell", "model", "seeds", "validation %", "test %", "test %, synchronised",
-                 "equivariance error", "seconds"}}
-  for _, g in ipairs(grouped(results)) do
-    local line = {g.split, g.cell, g.name, tostring(#g.rows)}
-    for _, column in ipairs(columns) do line[#line + 1] = cell_text(g.rows, column) end
-    rows[#rows + 1] = line
-  end
-  print(log.table(rows, {align = "lllrrrrrr", header = true}))
-end
-
-local function read_results(out)
-  local list = io.popen(("ls -d '%s'/*/result.json 2>/dev/null"):format(out:gsub("'", "'\\''")))
-  local results = {}
-  for path in list:lines() do
-    local value, message = json.read(path)
-    results[#results + 1] = value or fail("%s", message)
-  end
-  list:close()
-  if #results == 0 then fail("there are no results in %s", out) end
-  return results
+local function print_table(list, markdown)
+  print(results.table(list, {"split", "cell", "name"}, columns, {markdown = markdown}))
 end
 
 -- ---- the command ----
@@ -504,10 +464,13 @@ local function main()
   local opt = options.parse(declared)
   check_choices(opt.cells, {rnn = true, gru = true, lstm = true}, "cell")
   check_choices(opt.splits, official, "split")
-  if opt.report then return print_table(read_results(opt.out)) end
+  if opt.report then
+    local list, message = results.read(opt.out)
+    return print_table(list or fail("%s", message), opt.markdown)
+  end
   shorten(opt)
   equi.threads(opt.threads)
-  local results, saved = {}, options.describe(opt)
+  local done, saved = {}, options.describe(opt)
   for _, split in ipairs(opt.splits) do
     for _, cell in ipairs(opt.cells) do
       for _, seed in ipairs(opt.seeds) do
@@ -516,12 +479,12 @@ local function main()
         for _, k in ipairs {"out", "resume", "threads"} do one[k] = opt[k] end
         one.split, one.cell, one.seed, one.saved = split, cell, seed, saved
         local result, dir = run(one)
-        results[#results + 1] = result
+        done[#done + 1] = result
         io.stderr:write("wrote ", dir, "/result.json, logs and curves.png\n")
       end
     end
   end
-  print_table(results)
+  print_table(done)
 end
 
 main()

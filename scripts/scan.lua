@@ -445,7 +445,7 @@ local function shorten(opt)
     opt.hidden, opt.embedding = 8, 8
   elseif opt.demo then
     opt.batch, opt.lr, opt.iterations, opt.every = 32, 2e-3, 6000, 1000
-    opt.tune_iterations, opt.tune_every, opt.tune_lr = 500, 250, 1e-4
+    opt.tune_iterations, opt.tune_every, opt.tune_lr = 1500, 500, 3e-4
   end
 end
 

@@ -1,0 +1,95 @@
+-- scripts/scan.lua as a command: help, each kind of wrong option, a tiny run, resuming, the report.
+local equi = require "lua_equi"
+
+local function run(words)
+  local out = os.tmpname()
+  local command = "lua5.4 scripts/scan.lua %s > %s 2>&1 < /dev/null"
+  local ok, _, code = os.execute(command:format(words, out))
+  local f = assert(io.open(out))
+  local text = f:read "a"
+  f:close()
+  os.remove(out)
+  return text, ok and 0 or code
+end
+
+local function read(path)
+  local f = io.open(path, "rb")
+  local text = f and f:read "a"
+  if f then f:close() end
+  return text
+end
+
+-- The tensors of a checkpoint as one string (its other entries hold seconds, which differ).
+local function weights(path)
+  local parts = {}
+  for name, x in pairs(equi.safetensors.load(path)) do parts[#parts + 1] = name .. x:tobytes() end
+  table.sort(parts)
+  return table.concat(parts)
+end
+
+local function temporary()
+  local folder = os.tmpname()
+  os.remove(folder)
+  return folder
+end
+
+describe("scripts/scan.lua", function()
+  it("explains every option", function()
+    local text, code = run "--help"
+    assert.equal(0, code)
+    for _, name in ipairs {"cells", "splits", "iterations", "lr", "teacher", "clip", "holdout",
+                           "combine", "group", "tune-lr", "weight-decay", "decode", "resume", "batch",
+                           "baseline"} do
+      assert.matches("--" .. name, text, 1, true)
+    end
+  end)
+
+  for _, case in ipairs {
+    {"--iteration 5 --tiny", "did you mean --iterations"}, {"--lr 0", "lr"}, {"--lr fast", "fast"},
+    {"--teacher 2", "teacher"}, {"--holdout 1", "holdout"}, {"--batch 0", "batch"},
+    {"--dropout 1", "dropout"}, {"--clip -1", "clip"}, {"--combine median", "median"},
+    {"--group s5", "s5"}, {"--decode both", "both"}, {"--cells tcn", "tcn"},
+    {"--splits add_run", "add_run"}, {"--seeds x", "x"}, {"--hidden 0", "hidden"},
+    {"--threads 0", "threads"}, {"--data no/such/folder --tiny", "no/such/folder"},
+    {"--report --out no/such/folder", "no results in no/such/folder"},
+  } do
+    it("refuses " .. case[1] .. " in one sentence", function()
+      local text, code = run(case[1])
+      assert.equal(2, code)
+      assert.matches(case[2], text, 1, true)
+      assert.is_nil(text:find("stack traceback", 1, true))
+      assert.equal(1, select(2, text:gsub("\n", "\n")))
+    end)
+  end
+
+  it("runs, writes results, logs and curves, and resumes to the same bits", function()
+    local a, b = temporary(), temporary()
+    local text, code = run("--tiny --out " .. a)
+    assert.equal(0, code, text)
+    local name = "/add_jump-lstm-mean-0/"
+    for _, file in ipairs {"result.json", "curves.png", "pretrain.csv", "pretrain.jsonl", "tune.csv"} do
+      assert.is_truthy(read(a .. name .. file), file)
+    end
+    assert.matches("equi%-tuned, fine%-tuned", (run("--report --out " .. a)))
+    run("--tiny --tiny-steps 10 --out " .. b)
+    assert.is_nil(read(b .. name .. "result.json")) -- no such option: nothing was begun
+    run("--tiny --iterations 10 --out " .. b)
+    os.remove(b .. name .. "tune.safetensors")
+    run("--tiny --resume --out " .. b)
+    for _, stage in ipairs {"pretrain", "tune"} do
+      local file = name .. stage .. ".best.safetensors"
+      assert.is_true(weights(a .. file) == weights(b .. file), stage)
+    end
+    os.execute(("rm -r '%s' '%s'"):format(a, b))
+  end)
+
+  it("runs every combination, and the equivariant network of Gordon et al.", function()
+    local a = temporary()
+    for _, words in ipairs {"--combine best --cells gru", "--combine weighted --cells rnn",
+                            "--baseline --batch 4", "--group product --batch 4 --splits around_right"} do
+      local text, code = run(("--tiny --out %s %s"):format(a, words))
+      assert.equal(0, code, words .. ": " .. text)
+    end
+    os.execute(("rm -r '%s'"):format(a))
+  end)
+end)

@@ -42,12 +42,24 @@ local function check_tensor(y, who)
   end
 end
 
+-- Reads a dim, given by place or as {dim = ...}.
 local function check_dim(x, dim, who)
+  if not core.is_tensor(x) then
+    error(("%s: x must be a tensor, got %s"):format(who, type(x)), 3)
+  end
+  if type(dim) == "table" then
+    for key in pairs(dim) do
+      if key ~= "dim" then
+        error(("%s: no option %q; options are dim"):format(who, tostring(key)), 3)
+      end
+    end
+    dim = dim.dim
+  end
   local n = x.ndim
-  local d = dim or 1
+  local d = dim == nil and 1 or dim
   if math.type(d) ~= "integer" or d == 0 or d > n or d < -n then
     error(("%s: dim must be a whole number from 1 to %d (or -%d to -1), got %s")
-      :format(who, n, n, tostring(dim)), 3)
+      :format(who, n, n, tostring(d)), 3)
   end
   return d < 0 and d + n + 1 or d
 end

@@ -179,7 +179,8 @@ static int inplace_elementwise(eq_call *c) {
   eq_kernel k = c->op->kernel[x->dtype];
   int ndim;
   int64_t shape[EQ_MAXDIM];
-  if (check_dtypes(c) || eq_broadcast(c->nin, c->in, &ndim, shape)) return EQ_ERR;
+  if (eq_check_places(x) || check_dtypes(c) || eq_broadcast(c->nin, c->in, &ndim, shape))
+    return EQ_ERR;
   if (ndim != x->ndim || memcmp(shape, x->shape, (size_t)ndim * sizeof *shape))
     return eq_fail("the result is %s and does not fit into x, which is %s",
                    eq_shape_str(ndim, shape), eq_shape_of(x));

@@ -133,6 +133,7 @@ int eq_copy(eq_tensor *dst, const eq_tensor *src) {
       memcmp(shape, dst->shape, (size_t)ndim * sizeof *shape))
     return eq_fail("cannot put %s into %s", eq_shape_of(src), eq_shape_of(dst));
   if (dst->numel == 0) return EQ_OK;
+  if (eq_check_places(dst)) return EQ_ERR;
   if (src->dtype == dst->dtype && eq_same_shape(src, dst) && dst->numel < 4096 &&
       eq_is_contiguous(src) && eq_is_contiguous(dst)) {
     memmove(dst->data, src->data, (size_t)dst->numel * eq_size(dst->dtype));

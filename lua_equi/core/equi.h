@@ -140,6 +140,8 @@ double eq_get(const eq_tensor *x, int64_t flat); /* element in row-major order, 
 int64_t eq_get_int(const eq_tensor *x, int64_t flat);
 void eq_set(eq_tensor *x, int64_t flat, double value);
 void eq_touch(eq_tensor *x); /* call after every in-place write */
+/* EQ_ERR, with the message, when several elements of x share a place (expanded): before a write. */
+int eq_check_places(const eq_tensor *x);
 
 /* ---- random numbers (rng.c): Philox 4x32-10; a result depends on seed and counter only ---- */
 typedef struct eq_rng {

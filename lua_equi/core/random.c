@@ -76,9 +76,12 @@ static uint64_t scaled(uint64_t u, uint64_t range) {
   return uh * rh + (mid >> 32) + (low >> 32);
 }
 
+/* Range 0 stands for all 2^64 numbers. */
 static void whole2(const fill *f, const uint32_t *u, int64_t *y, int n) {
-  for (int k = 0; k < n; k++)
-    y[k] = (int64_t)((uint64_t)f->low + scaled(join_bits(u[2 * k], u[2 * k + 1]), f->range));
+  for (int k = 0; k < n; k++) {
+    uint64_t v = join_bits(u[2 * k], u[2 * k + 1]);
+    y[k] = (int64_t)((uint64_t)f->low + (f->range ? scaled(v, f->range) : v));
+  }
 }
 
 #define PIECES(name, S, each)                                                                      \
@@ -148,7 +151,7 @@ int eq_fill_bernoulli(eq_tensor *x, double p, eq_rng *rng) {
 
 int eq_fill_whole(eq_tensor *x, int64_t low, int64_t high, eq_rng *rng) {
   fill f = {.low = low, .range = (uint64_t)high - (uint64_t)low + 1};
-  if (low > high || f.range == 0)
+  if (low > high)
     return eq_fail("low must not be above high, got %" PRId64 " and %" PRId64, low, high);
   return run(x, &f, rng, 2, whole2_pieces);
 }
@@ -194,12 +197,14 @@ static int check_weights(const double *w, int64_t n, int64_t row, int64_t draws,
 /* Inverts the running sum by bisection. */
 static void draw_with(double *w, int64_t n, int64_t draws, int64_t *id, eq_rng *rng) {
   uint64_t first = eq_rng_take(rng, (uint64_t)draws);
+  int64_t last = n - 1; /* the last that can be drawn, even if v is rounded up to the sum */
+  while (w[last] == 0) last--;
   for (int64_t i = 1; i < n; i++) w[i] += w[i - 1];
   for (int64_t k = 0; k < draws; k++) {
     uint32_t u[4];
     eq_philox(rng->seed, first + (uint64_t)k, u);
     double v = unit64(join_bits(u[0], u[1])) * w[n - 1];
-    int64_t a = 0, b = n - 1;
+    int64_t a = 0, b = last;
     while (a < b) {
       int64_t mid = a + (b - a) / 2;
       if (w[mid] > v)
@@ -211,13 +216,14 @@ static void draw_with(double *w, int64_t n, int64_t draws, int64_t *id, eq_rng *
   }
 }
 
-/* Exponential races: the smallest of -ln(u) / w come first, in the order of draws one by one. */
+/* Exponential races: the smallest of -ln(u) / w come first, in the order of draws one by one. Of
+ * that the logarithm is compared, which is finite for the smallest of weights. */
 static void draw_without(double *w, int64_t n, int64_t draws, int64_t *id, eq_rng *rng) {
   uint64_t first = eq_rng_take(rng, (uint64_t)n);
   for (int64_t i = 0; i < n; i++) {
     uint32_t u[4];
     eq_philox(rng->seed, first + (uint64_t)i, u);
-    w[i] = w[i] > 0 ? -log(1 - unit64(join_bits(u[0], u[1]))) / w[i] : INFINITY;
+    w[i] = w[i] > 0 ? log(-log1p(-unit64(join_bits(u[0], u[1])))) - log(w[i]) : INFINITY;
   }
   for (int64_t k = 0; k < draws; k++) {
     int64_t best = 0;

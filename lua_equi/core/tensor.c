@@ -167,6 +167,15 @@ void eq_release(eq_tensor *x) {
   if (node) eq_node_release(node);
 }
 
+int eq_check_places(const eq_tensor *x) {
+  for (int d = 0; d < x->ndim; d++)
+    if (x->stride[d] == 0 && x->shape[d] > 1 && x->numel)
+      return eq_fail("x is expanded in dim %d: its elements share memory and cannot be written one "
+                     "by one; use x:clone()",
+                     d + 1);
+  return EQ_OK;
+}
+
 void eq_touch(eq_tensor *x) {
   if (x->storage) x->storage->version++;
 }

@@ -144,6 +144,12 @@ int64_t eq_lua_checkint(lua_State *L, int i, const char *who, const char *name) 
   return v;
 }
 
+double eq_lua_checknumber(lua_State *L, int i, const char *who, const char *name) {
+  if (lua_type(L, i) != LUA_TNUMBER)
+    luaL_error(L, "%s: %s must be a number, got %s", who, name, shown(L, i));
+  return lua_tonumber(L, i);
+}
+
 /* 1-based or negative dim of the first tensor -> 0-based. */
 static int64_t to_dim(reader *r, const eq_param *p, int64_t v) {
   int n = 1;

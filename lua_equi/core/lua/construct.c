@@ -59,6 +59,9 @@ static int finish(lua_State *L, eq_tensor *x, const options *o, const char *who)
 int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, const char *name) {
   bool table = lua_type(L, i) == LUA_TTABLE;
   int n = table ? (int)lua_rawlen(L, i) : lua_gettop(L) - i + 1;
+  if (table && lua_gettop(L) > i)
+    luaL_error(L, "%s: one list of %s is enough, %s is left over", who, name,
+               luaL_tolstring(L, i + 1, NULL));
   if (n > max) luaL_error(L, "%s: %s has %d entries, at most %d are possible", who, name, n, max);
   for (int k = 0; k < n; k++) {
     if (table) lua_rawgeti(L, i, k + 1);
@@ -83,16 +86,36 @@ static int filled(lua_State *L, double value, const char *who) {
 static int zeros(lua_State *L) { return filled(L, 0, "zeros"); }
 static int ones(lua_State *L) { return filled(L, 1, "ones"); }
 
+eq_tensor **eq_lua_scalar(lua_State *L, int i, eq_dtype t, const char *who) {
+  bool truth = lua_isboolean(L, i), whole = truth || t == EQ_F32 || t == EQ_F64;
+  lua_Integer n = 0;
+  double v = truth ? lua_toboolean(L, i) : lua_tonumber(L, i);
+  if (!whole) {
+    int is;
+    n = lua_tointegerx(L, i, &is);
+    whole = is && (t == EQ_I64 || (n >= 0 && n <= (t == EQ_U8 ? 255 : 1)));
+  }
+  if (!whole)
+    luaL_error(L, "%s: the number %s does not fit an %s tensor; convert it: x:to \"f32\"", who,
+               luaL_tolstring(L, i, NULL), eq_dtype_name(t));
+  eq_tensor **box = eq_lua_newbox(L);
+  if (!(*box = eq_scalar(t, v))) eq_lua_raise(L, who);
+  if (t == EQ_I64 && !truth) *(int64_t *)(void *)(*box)->data = n; /* more digits than v */
+  return box;
+}
+
 static int full(lua_State *L) { /* full({2, 3}, value) */
   options o = read_options(L, "full");
   int64_t shape[EQ_MAXDIM];
-  if (lua_type(L, 1) != LUA_TTABLE || lua_type(L, 2) != LUA_TNUMBER)
+  if (lua_type(L, 1) != LUA_TTABLE || lua_type(L, 2) != LUA_TNUMBER || lua_gettop(L) > 2)
     return luaL_error(L, "full: call it as full({2, 3}, value)");
-  double v = lua_tonumber(L, 2);
-  lua_settop(L, 1);
-  int n = eq_lua_sizes(L, 1, shape, EQ_MAXDIM, "full", "sizes");
+  eq_tensor **value = eq_lua_scalar(L, 2, o.dtype, "full");
+  lua_replace(L, 2);
+  lua_pushvalue(L, 1);
+  int n = eq_lua_sizes(L, 3, shape, EQ_MAXDIM, "full", "sizes");
   eq_tensor **box = eq_lua_newbox(L);
-  *box = eq_full(o.dtype, n, shape, v);
+  *box = eq_empty(o.dtype, n, shape);
+  if (*box && eq_copy(*box, *value)) return eq_lua_raise(L, "full");
   return finish(L, *box, &o, "full");
 }
 
@@ -201,6 +224,10 @@ static int frombytes(lua_State *L) { /* frombytes(string, {sizes}, {dtype=}) */
   if ((size_t)(*box)->numel * eq_size(o.dtype) != len)
     return luaL_error(L, "frombytes: %I bytes do not fill %s of %s", (LUAI_UACINT)len,
                       eq_shape_of(*box), eq_dtype_name(o.dtype));
+  for (size_t i = 0; o.dtype == EQ_BOOL && i < len; i++)
+    if ((unsigned char)s[i] > 1)
+      return luaL_error(L, "frombytes: byte %I is %d; a bool tensor takes 0 and 1",
+                        (LUAI_UACINT)i + 1, (unsigned char)s[i]);
   memcpy((*box)->data, s, len);
   return finish(L, *box, &o, "frombytes");
 }
@@ -208,18 +235,21 @@ static int frombytes(lua_State *L) { /* frombytes(string, {sizes}, {dtype=}) */
 /* ---- ranges ---- */
 static int arange(lua_State *L) { /* arange(last) or arange(first, last, step): both ends included */
   options o = read_options(L, "arange");
-  double a = 1, b = luaL_checknumber(L, 1), step = luaL_optnumber(L, 3, 1);
+  double a = 1, b = eq_lua_checknumber(L, 1, "arange", lua_isnoneornil(L, 2) ? "last" : "first"),
+         step = lua_isnoneornil(L, 3) ? 1 : eq_lua_checknumber(L, 3, "arange", "step");
   bool whole = lua_isinteger(L, 1) && (lua_isnoneornil(L, 2) || lua_isinteger(L, 2)) &&
                (lua_isnoneornil(L, 3) || lua_isinteger(L, 3));
   if (!lua_isnoneornil(L, 2)) {
     a = b;
-    b = luaL_checknumber(L, 2);
+    b = eq_lua_checknumber(L, 2, "arange", "last");
   }
   if (step == 0 || !isfinite(a) || !isfinite(b) || !isfinite(step))
     return luaL_error(L, "arange: step must not be 0 and all ends must be finite");
   double span = floor((b - a) / step + 1e-9) + 1;
   int64_t n = span > 0 ? (span < 1e15 ? (int64_t)span : (int64_t)1 << 50) : 0;
   eq_tensor **box = eq_lua_newbox(L);
+  if (o.given && o.dtype == EQ_U8 && n > 0 && (fmin(a, b) < 0 || fmax(a, b) > 255))
+    return luaL_error(L, "arange: %f to %f does not fit a u8 tensor", a, b);
   *box = eq_empty(o.given ? o.dtype : whole ? EQ_I64 : o.dtype, 1, &n);
   if (!*box) return eq_lua_raise(L, "arange");
   for (int64_t i = 0; i < n; i++) eq_set(*box, i, a + (double)i * step);
@@ -228,7 +258,8 @@ static int arange(lua_State *L) { /* arange(last) or arange(first, last, step): 
 
 static int linspace(lua_State *L) {
   options o = read_options(L, "linspace");
-  double a = luaL_checknumber(L, 1), b = luaL_checknumber(L, 2);
+  double a = eq_lua_checknumber(L, 1, "linspace", "first"),
+         b = eq_lua_checknumber(L, 2, "linspace", "last");
   int64_t n = eq_lua_checkint(L, 3, "linspace", "count");
   eq_tensor **box = eq_lua_newbox(L);
   *box = eq_empty(o.dtype, 1, &n);

@@ -40,6 +40,7 @@ static void take_range(lua_State *L, eq_tensor **box, int at, int d) {
   if (from == 0 || b < 0 || e > n || e < b)
     luaL_error(L, "index: range {%I, %I} does not fit dim %d of size %I", (LUAI_UACINT)from,
                (LUAI_UACINT)(len < 2 ? n : to), d + 1, (LUAI_UACINT)n);
+  if (step > n) step = n ? n : 1; /* names the first entry only, and nothing overflows */
   advance(L, box, eq_f("slice", "tiiii", *box, (int64_t)d, b, e, step));
 }
 
@@ -57,16 +58,19 @@ static void take_positions(lua_State *L, eq_tensor **box, const eq_tensor *k, in
   advance(L, box, eq_f("index_select", "tit", *box, (int64_t)d, k));
 }
 
-/* Walks the table at stack place `at`; the result is in the box on top of the stack. */
+/* Walks the table at stack place `at`; the result is in the box on top of the stack. From the last
+ * dim to the first: so a dim that a number drops does not change the count of the others. */
 static void take_table(lua_State *L, eq_tensor **box, int at) {
-  int n = (int)lua_rawlen(L, at), d = 0;
-  for (int k = 1; k <= n; k++) {
-    if (d >= (*box)->ndim) luaL_error(L, "index: %d positions for a tensor with fewer dims", n);
-    int kind = lua_rawgeti(L, at, k);
+  int n = (int)lua_rawlen(L, at);
+  if (n > (*box)->ndim)
+    luaL_error(L, "index: %d positions for %s, which has %d dims", n, eq_shape_of(*box),
+               (*box)->ndim);
+  for (int d = n - 1; d >= 0; d--) {
+    int kind = lua_rawgeti(L, at, d + 1);
     if (kind == LUA_TTABLE) {
-      take_range(L, box, lua_gettop(L), d++);
+      take_range(L, box, lua_gettop(L), d);
     } else if (eq_lua_totensor(L, -1)) {
-      take_positions(L, box, eq_lua_totensor(L, -1), d++);
+      take_positions(L, box, eq_lua_totensor(L, -1), d);
     } else {
       int64_t i = eq_lua_checkint(L, -1, "index", "a position");
       i = position(L, i, (*box)->shape[d], d);
@@ -110,9 +114,8 @@ static eq_tensor *source(lua_State *L, int i, const eq_tensor *x) {
   if (lua_type(L, i) != LUA_TNUMBER && !lua_isboolean(L, i))
     luaL_error(L, "assignment: the value must be a tensor or a number, got %s",
                luaL_typename(L, i));
-  *box = eq_scalar(x->dtype, lua_isboolean(L, i) ? lua_toboolean(L, i) : lua_tonumber(L, i));
-  if (!*box) eq_lua_raise(L, "assignment");
-  return *box;
+  lua_pop(L, 1);
+  return *eq_lua_scalar(L, i, x->dtype, "assignment");
 }
 
 static int set(lua_State *L) {
@@ -127,7 +130,7 @@ static int set(lua_State *L) {
     if (!(*r = eq_f("where", "ttt", key, y, x)) || eq_copy(x, *r))
       return eq_lua_raise(L, "assignment");
   } else if (key) {
-    return luaL_error(L, "assignment: at an index tensor use index_copy or scatter");
+    return luaL_error(L, "assignment: at an index tensor use scatter");
   } else {
     eq_tensor **part = take(L, x, 2), **copy = eq_lua_newbox(L);
     if ((*part)->storage != x->storage)

@@ -55,6 +55,10 @@ bool eq_lua_is_options(lua_State *L, int i); /* a table whose first key is a str
 void eq_lua_check_keys(lua_State *L, int i, const char *who, const char *const *valid);
 eq_dtype eq_lua_default_dtype(lua_State *L); /* of constructors without {dtype=} */
 int64_t eq_lua_checkint(lua_State *L, int i, const char *who, const char *name);
+double eq_lua_checknumber(lua_State *L, int i, const char *who, const char *name);
+/* The number or boolean at place i as a tensor without dims in a box pushed on the stack (taken by
+ * construct.c); raises when it does not fit the dtype. */
+eq_tensor **eq_lua_scalar(lua_State *L, int i, eq_dtype t, const char *who);
 
 /* ---- registration: each adds its functions to the module table on top of the stack ---- */
 int eq_lua_ops(lua_State *L);

@@ -74,8 +74,7 @@ static int randn(lua_State *L) {
 }
 
 static int randint(lua_State *L) { /* randint(low, high, sizes...) */
-  static const char *const valid[] = {"generator", NULL};
-  options o = read_options(L, "randint", valid, EQ_I64);
+  options o = read_options(L, "randint", changed, EQ_I64);
   int at = first(L, 1);
   int64_t low = eq_lua_checkint(L, at, "randint", "low"),
           high = eq_lua_checkint(L, at + 1, "randint", "high");
@@ -123,12 +122,14 @@ static int multinomial(lua_State *L) { /* multinomial(weights, draws) */
 /* ---- in place ---- */
 typedef int (*filler)(eq_tensor *x, double a, double b, eq_rng *rng);
 
-static int change(lua_State *L, const char *who, filler f, double a, double b) {
+static int change(lua_State *L, const char *who, filler f, const char *const *names, double a,
+                  double b) {
   options o = read_options(L, who, changed, EQ_F32);
   int at = first(L, 1);
   eq_tensor *x = eq_lua_checktensor(L, at, who, "x");
-  a = luaL_optnumber(L, at + 1, a);
-  b = luaL_optnumber(L, at + 2, b);
+  for (int k = 0; k < 2; k++)
+    if (names[k] && !lua_isnoneornil(L, at + 1 + k))
+      *(k ? &b : &a) = eq_lua_checknumber(L, at + 1 + k, who, names[k]);
   if (x->node && eq_grad_enabled)
     return luaL_error(L,
                       "%s: in-place changes are not recorded for gradients; use equi.no_grad, or "
@@ -144,9 +145,13 @@ static int bernoulli_in(eq_tensor *x, double p, double unused, eq_rng *rng) {
   return eq_fill_bernoulli(x, p, rng);
 }
 
-static int uniform_(lua_State *L) { return change(L, "uniform_", eq_fill_uniform, 0, 1); }
-static int normal_(lua_State *L) { return change(L, "normal_", eq_fill_normal, 0, 1); }
-static int bernoulli_(lua_State *L) { return change(L, "bernoulli_", bernoulli_in, 0.5, 0); }
+static const char *const ends[] = {"low", "high"}, *const moments[] = {"mean", "std"},
+                         *const chance[] = {"p", NULL};
+static int uniform_(lua_State *L) { return change(L, "uniform_", eq_fill_uniform, ends, 0, 1); }
+static int normal_(lua_State *L) { return change(L, "normal_", eq_fill_normal, moments, 0, 1); }
+static int bernoulli_(lua_State *L) {
+  return change(L, "bernoulli_", bernoulli_in, chance, 0.5, 0);
+}
 
 /* ---- generators ---- */
 static int generator(lua_State *L) {
@@ -166,6 +171,8 @@ static int generator_state(lua_State *L) { /* g:state() -> {seed, counter}; g:st
     *g = (eq_rng){(uint64_t)v[0], (uint64_t)v[1]};
     return 0;
   }
+  if (!lua_isnoneornil(L, 2))
+    return luaL_error(L, "state: state must be {seed, counter}, got %s", luaL_typename(L, 2));
   lua_createtable(L, 2, 0);
   lua_pushinteger(L, (lua_Integer)g->seed);
   lua_rawseti(L, -2, 1);

@@ -266,10 +266,8 @@ static int fill_(lua_State *L) {
   eq_tensor *x = eq_lua_checktensor(L, 1, "fill_", "x");
   if (lua_type(L, 2) != LUA_TNUMBER && !lua_isboolean(L, 2))
     return luaL_error(L, "fill_: value must be a number, got %s", luaL_typename(L, 2));
-  double v = lua_isboolean(L, 2) ? lua_toboolean(L, 2) : lua_tonumber(L, 2);
   refuse_recorded(L, x, NULL, "fill_");
-  eq_tensor **keep = eq_lua_newbox(L);
-  if (!(*keep = eq_scalar(x->dtype, v)) || eq_copy(x, *keep)) return eq_lua_raise(L, "fill_");
+  if (eq_copy(x, *eq_lua_scalar(L, 2, x->dtype, "fill_"))) return eq_lua_raise(L, "fill_");
   eq_touch(x);
   lua_settop(L, 1);
   return 1;

@@ -105,8 +105,11 @@ static int read_pads(const eq_call *c, int64_t *before, int64_t *after) {
     int at = 2 * (x->ndim - 1 - d);
     before[d] = at < n ? pad[at] : 0;
     after[d] = at < n ? pad[at + 1] : 0;
-    if (x->shape[d] + before[d] + after[d] < 0 || before[d] < -x->shape[d] ||
-        after[d] < -x->shape[d])
+    if (before[d] > INT32_MAX || after[d] > INT32_MAX)
+      return eq_fail("pads %" PRId64 " and %" PRId64 " of dim %d are too large", before[d],
+                     after[d], d + 1);
+    if (before[d] < -x->shape[d] || after[d] < -x->shape[d] ||
+        x->shape[d] + before[d] + after[d] < 0)
       return eq_fail("dim %d has size %" PRId64 " and pads %" PRId64 " and %" PRId64
                      " leave less than nothing",
                      d + 1, x->shape[d], before[d], after[d]);
@@ -179,7 +182,7 @@ static int pad(eq_call *c) {
   const int64_t *pads = eq_list(c, 0, &n);
   if (read_pads(c, before, after)) return EQ_ERR;
   if (mode == CONSTANT) return give(c, eq_f("pad_constant", "tln", c->in[0], n, pads, c->arg[2].f));
-  eq_tensor *y = eq_retain(c->in[0]);
+  eq_tensor *y = eq_f("clone", "t", c->in[0]);
   for (int d = 0; y && d < c->in[0]->ndim; d++) {
     int64_t size = c->in[0]->shape[d], total = size + before[d] + after[d];
     if (!before[d] && !after[d]) continue;
@@ -196,6 +199,11 @@ static int pad(eq_call *c) {
 
 /* ---- flip, roll, rot90 ---- */
 static int flip_shape(eq_call *c) {
+  int n;
+  const int64_t *dim = eq_list(c, 0, &n);
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < i; j++)
+      if (dim[i] == dim[j]) return eq_fail("dim %" PRId64 " is named twice", dim[i] + 1);
   return eq_out(c, 0, c->in[0]->dtype, c->in[0]->ndim, c->in[0]->shape);
 }
 
@@ -245,7 +253,7 @@ static int roll(eq_call *c) {
     eq_release(flat);
     return give(c, eq_f("reshape", "Tl", y, x->ndim, x->shape));
   }
-  eq_tensor *y = eq_retain(x);
+  eq_tensor *y = eq_f("clone", "t", x);
   for (int i = 0; y && i < nd; i++) {
     eq_tensor *next = roll_one(y, shift[i], dim[i]);
     eq_release(y);
@@ -261,7 +269,9 @@ static int rot90(eq_call *c) {
   if (x->ndim < 2) return eq_fail("x must have at least 2 dims, it is %s", eq_shape_of(x));
   if (eq_given(c, 1)) {
     const int64_t *d = eq_list(c, 1, &n);
-    if (n != 2 || d[0] == d[1]) return eq_fail("dims must be two different dims, got %d", n);
+    if (n != 2) return eq_fail("dims must be two, got %d", n);
+    if (d[0] == d[1])
+      return eq_fail("dims must be two different ones, got %" PRId64 " twice", d[0] + 1);
     dim[0] = d[0], dim[1] = d[1];
   } else {
     dim[0] = x->ndim - 2, dim[1] = x->ndim - 1;
@@ -297,6 +307,9 @@ static int tile(eq_call *c) {
   for (int d = 0; d < n; d++) {
     if (times[d] < 0) return eq_fail("times must not be negative, got %" PRId64, times[d]);
     shape[d] = d < n - x->ndim ? 1 : x->shape[d - (n - x->ndim)];
+    if (times[d] > INT32_MAX || shape[d] > INT32_MAX)
+      return eq_fail("%" PRId64 " times a dim of size %" PRId64 " is too large", times[d],
+                     shape[d]);
   }
   eq_tensor *y = eq_f("clone", "T", eq_f("reshape", "tl", x, n, shape));
   for (int d = n - 1; y && d >= 0; d--) {

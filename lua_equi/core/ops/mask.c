@@ -4,10 +4,11 @@
 
 #define FILL(name, S)                                                                              \
   EQ_SIMD static void fill_##name(int64_t n, char *const *p, const int64_t *s, const eq_call *c) { \
-    const S v = (S)c->arg[0].f;                                                                    \
-    for (int64_t i = 0; i < n; i++)                                                                \
-      *(S *)(void *)(p[2] + i * s[2]) =                                                            \
-          p[1][i * s[1]] ? v : *(const S *)(void *)(p[0] + i * s[0]);                              \
+    (void)c;                                                                                       \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+      const char *from = p[1][i * s[1]] ? p[2] + i * s[2] : p[0] + i * s[0];                       \
+      *(S *)(void *)(p[3] + i * s[3]) = *(const S *)(const void *)from;                            \
+    }                                                                                              \
   }
 FILL(f32, float)
 FILL(f64, double)
@@ -16,7 +17,8 @@ FILL(u8, uint8_t)
 FILL(bool, bool)
 
 static int masked_fill_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
-  gx[0] = eq_f("masked_fill", "ttn", gy[0], c->in[1], 0.0);
+  if (eq_needed(c, 0)) gx[0] = eq_f("masked_fill", "ttn", gy[0], c->in[1], 0.0);
+  if (eq_needed(c, 2)) gx[2] = eq_f("where", "ttT", c->in[1], gy[0], eq_scalar(gy[0]->dtype, 0));
   return eq_error.status;
 }
 
@@ -78,8 +80,9 @@ static int masked_select(eq_call *c) {
   }
 const eq_op ops_mask[] = {
     {.name = "masked_fill",
-     .sig = "x:tensor, mask:mask, value:num -> y",
-     .doc = "x with value where mask (bool or u8, broadcast) is true.",
+     .sig = "x:tensor, mask:mask, value:operand -> y",
+     .doc = "x with value, a number or a tensor, where mask (bool or u8) is true; all three "
+            "broadcast.",
      .example =
          "local x = equi.tensor({-1, 2})\nprint(x:masked_fill(x:lt(0), 0):sum():item())  --> 2.0",
      .back = masked_fill_back,

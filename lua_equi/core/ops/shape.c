@@ -27,7 +27,7 @@ static int target_shape(const eq_call *c, int64_t *shape, int *ndim) {
     shape[d] = want[d];
     if (want[d] == -1 && open < 0) open = d;
     else if (want[d] < 0) return eq_fail("sizes must not be negative, except one -1, got %s", eq_shape_str(n, want));
-    else if (want[d] && known > x->numel) known = x->numel + 1;
+    else if (want[d] && known > x->numel / want[d]) known = x->numel + 1;
     else known *= want[d];
   }
   if (open >= 0 && known) shape[open] = x->numel / known;

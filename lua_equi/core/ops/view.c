@@ -71,8 +71,10 @@ static int unflatten(eq_call *c) {
   for (int i = 0; i < n; i++) {
     if (size[i] == -1 && open < 0)
       open = i;
-    else
-      known *= size[i];
+    else if (size[i] < 0 || known < 0)
+      known = -1;
+    else /* what is larger than the dim is too large, however much */
+      known = size[i] && known > have / size[i] ? have + 1 : known * size[i];
   }
   for (int k = 0; k < x->ndim || k == 0; k++) {
     if (k != d)
@@ -121,7 +123,12 @@ static int t(eq_call *c) {
 static eq_tensor *diagonal_view(const eq_tensor *x, int64_t offset, int64_t a, int64_t b) {
   int64_t shape[EQ_MAXDIM], stride[EQ_MAXDIM], rows = x->shape[a], cols = x->shape[b];
   int n = 0;
-  int64_t i = offset < 0 ? -offset : 0, j = offset > 0 ? offset : 0;
+  int64_t i = offset >= 0      ? 0
+              : offset < -rows ? rows
+                               : -offset,
+          j = offset <= 0     ? 0
+              : offset > cols ? cols
+                              : offset; /* beyond the corners: nothing */
   int64_t len = rows - i < cols - j ? rows - i : cols - j;
   for (int d = 0; d < x->ndim; d++) {
     if (d == a || d == b) continue;
@@ -173,6 +180,7 @@ static int diag(eq_call *c) {
   int64_t k = c->arg[0].i;
   if (x->ndim == 2) return give(c, eq_f("diagonal", "tiii", x, k, (int64_t)0, (int64_t)1));
   if (x->ndim != 1) return eq_fail("x must be a vector or a matrix, it is %s", eq_shape_of(x));
+  if (k < -INT32_MAX || k > INT32_MAX) return eq_fail("offset %" PRId64 " is too large", k);
   int64_t n = x->shape[0] + (k < 0 ? -k : k), shape[2] = {n, n};
   return give(c, eq_f("undiagonal", "tliii", x, 2, shape, k, (int64_t)0, (int64_t)1));
 }
@@ -193,7 +201,8 @@ static int triangle_run(eq_call *c, bool lower) {
           size = (int64_t)eq_size(x->dtype);
   memset(y->data, 0, (size_t)(y->numel * size));
   for (int64_t r = 0; r < y->numel / cols; r++) {
-    int64_t cut = r % rows + c->arg[0].i + (lower ? 1 : 0);
+    int64_t k = c->arg[0].i < -rows ? -rows : c->arg[0].i > cols ? cols : c->arg[0].i;
+    int64_t cut = r % rows + k + (lower ? 1 : 0);
     cut = cut < 0 ? 0 : cut > cols ? cols : cut;
     int64_t from = lower ? 0 : cut, n = lower ? cut : cols - cut;
     memcpy(y->data + (r * cols + from) * size, x->data + (r * cols + from) * size,

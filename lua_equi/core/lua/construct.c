@@ -59,9 +59,6 @@ static int finish(lua_State *L, eq_tensor *x, const options *o, const char *who)
 int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, const char *name) {
   bool table = lua_type(L, i) == LUA_TTABLE;
   int n = table ? (int)lua_rawlen(L, i) : lua_gettop(L) - i + 1;
-  if (table && lua_gettop(L) > i)
-    luaL_error(L, "%s: one list of %s is enough, %s is left over", who, name,
-               luaL_tolstring(L, i + 1, NULL));
   if (n > max) luaL_error(L, "%s: %s has %d entries, at most %d are possible", who, name, n, max);
   for (int k = 0; k < n; k++) {
     if (table) lua_rawgeti(L, i, k + 1);
@@ -72,10 +69,17 @@ int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, co
   return n;
 }
 
+int eq_lua_all_sizes(lua_State *L, int i, int64_t *out, const char *who) {
+  if (lua_type(L, i) == LUA_TTABLE && lua_gettop(L) > i)
+    luaL_error(L, "%s: one list of sizes is enough, %s is left over", who,
+               luaL_tolstring(L, i + 1, NULL));
+  return eq_lua_sizes(L, i, out, EQ_MAXDIM, who, "sizes");
+}
+
 static int filled(lua_State *L, double value, const char *who) {
   options o = read_options(L, who);
   int64_t shape[EQ_MAXDIM];
-  int n = eq_lua_sizes(L, 1, shape, EQ_MAXDIM, who, "sizes");
+  int n = eq_lua_all_sizes(L, 1, shape, who);
   eq_lua_pressure(L);
   eq_tensor **box = eq_lua_newbox(L);
   *box = value == 0 ? eq_zeros(o.dtype, n, shape) : eq_full(o.dtype, n, shape, value);

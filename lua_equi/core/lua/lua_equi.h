@@ -50,6 +50,8 @@ lua_State *eq_lua_caller(void); /* that thread; NULL outside of a backward pass 
 eq_dtype eq_lua_checkdtype(lua_State *L, int i, const char *who);
 /* A list of sizes at stack place i: a table, or the numbers from i on. Returns how many. */
 int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, const char *name);
+/* The same of a shape, behind which nothing may follow. */
+int eq_lua_all_sizes(lua_State *L, int i, int64_t *out, const char *who);
 bool eq_lua_is_options(lua_State *L, int i); /* a table whose first key is a string */
 /* The number of entries used up is returned; nil-terminated list of valid keys is checked. */
 void eq_lua_check_keys(lua_State *L, int i, const char *who, const char *const *valid);

@@ -51,7 +51,7 @@ static int finish(lua_State *L, eq_tensor *x, int bad, bool requires_grad, const
 
 static eq_tensor *new_tensor(lua_State *L, eq_dtype t, int at, const char *who) {
   int64_t shape[EQ_MAXDIM];
-  int n = eq_lua_sizes(L, at, shape, EQ_MAXDIM, who, "sizes");
+  int n = eq_lua_all_sizes(L, at, shape, who);
   eq_lua_pressure(L);
   eq_tensor **box = eq_lua_newbox(L);
   *box = eq_empty(t, n, shape);

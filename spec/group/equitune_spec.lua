@@ -169,6 +169,19 @@ for _, case in ipairs(cases) do
   end)
 end
 
+describe("equitune: the largest group", function()
+  it("symmetric(7), 5,040 elements at once", function()
+    local act, probe = action.permutation(group.symmetric(7)), f64({7}, {seed = 2})
+    local x = f64(1, 7)
+    local kinds = {combine.mean, combine.best(function(y) return y[{{}, 1}] end)}
+    for i, kind in ipairs(kinds) do
+      local model = equi.equitune(function(v) return v * probe end, {input = act, combine = kind})
+      oracle.near(model(x)[{1, 1}], i == 1 and (x:mean() * probe[1]):item() or
+        (x * probe[1]):max():item(), 1e-12)
+    end
+  end)
+end)
+
 describe("combine.best", function()
   local act = action.regular(c4)
   local values = f64(3, 4)

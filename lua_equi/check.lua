@@ -1,4 +1,5 @@
 --- equi.check: is a model equivariant, and are gradients right? For your own models and ops, too.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local log = require "lua_equi.log"
 local options = require "lua_equi.options"
@@ -59,6 +60,20 @@ local function all_exact(list)
     if a and not a.exact then return false end
   end
   return true
+end
+
+local function is_action(a)
+  local class = getmetatable(a)
+  return type(a) == "userdata" and type(class) == "table" and class.__name == "equi.Action"
+end
+
+local function check_actions(list, name)
+  for _, a in pairs(list) do
+    if a and not is_action(a) then
+      error(("check.equivariance: %s must be an action, or a list of actions and false, got %s; "
+        .. "equi.action makes them"):format(name, arguments.shown(a)), 3)
+    end
+  end
 end
 
 local function first_group(list)
@@ -150,6 +165,12 @@ function check.equivariance(f, xs, opts)
   xs = as_list(xs)
   local input = as_list(opts.input or known and f.input or nil)
   local output = as_list(opts.output or known and f.output or nil)
+  check_actions(input, "input")
+  check_actions(output, "output")
+  if not arguments.is_callable(f) then
+    error("check.equivariance: f must be a function, a module or an equituned model, got "
+      .. arguments.shown(f), 2)
+  end
   local group, nx, n = first_group(input), 0, math.max(1, #output)
   for i in pairs(xs) do nx = math.max(nx, i) end
   local result = setmetatable({errors = {}, worst = 0, exact = all_exact(input) and

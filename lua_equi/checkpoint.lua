@@ -5,6 +5,7 @@
 -- integers, floats keep every bit). Writing replaces the file as a whole, so that a full disk or a
 -- killed process leaves the old one. Loading changes nothing unless everything fits.
 -- Not kept: Lua's own math.random, and objects that are not handed in.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local json = require "lua_equi.json"
 local module = require "lua_equi.nn.module"
@@ -43,6 +44,12 @@ end
 local function as_list(v)
   if v == nil then return {} end
   return v.state_dict and {v} or v
+end
+
+local function check_path(path, who)
+  if type(path) ~= "string" then
+    error(("%s: path must be a string, got %s"):format(who, arguments.shown(path)), 3)
+  end
 end
 
 -- ---- saving ----
@@ -91,6 +98,7 @@ end
 ---@return string? message
 function checkpoint.write(path, parts)
   local o = options.check("checkpoint.write", parts, PARTS)
+  check_path(path, "checkpoint.write")
   local tensors, plain = build(o)
   return safetensors.write(path, tensors, {[KEY] = plain})
 end
@@ -108,6 +116,7 @@ end
 ---@param parts table as for `write`
 function checkpoint.save(path, parts)
   local o = options.check("checkpoint.save", parts, PARTS)
+  check_path(path, "checkpoint.save")
   local tensors, plain = build(o)
   local ok, problem = safetensors.write(path, tensors, {[KEY] = plain})
   if not ok then error("checkpoint.save: " .. problem, 2) end
@@ -215,6 +224,7 @@ end
 --- differ in one clause (nil when none does)
 function checkpoint.load(path, parts)
   local o = options.check("checkpoint.load", parts, PARTS)
+  check_path(path, "checkpoint.load")
   local tensors, plain = open(path)
   if not tensors then error("checkpoint.load: " .. plain, 2) end
   local problems = check(o, tensors, plain)

@@ -1,6 +1,7 @@
 --- equi.combine: how the branches of an equituned model become one result.
 --
 -- Objects for the `combine` option of equi.equitune. y_g below is g^-1 M(g x).
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local options = require "lua_equi.options"
 
@@ -78,7 +79,8 @@ end
 ---@return table
 function combine.relaxed(ids, size)
   if type(ids) ~= "table" then
-    error("combine.relaxed: ids must be a list of ids, got " .. type(ids), 2)
+    error(("combine.relaxed: ids must be a list of ids such as {2, 5}, got %s"):format(
+      arguments.shown(ids)), 2)
   end
   if math.type(size) ~= "integer" or size < 1 then
     error(("combine.relaxed: size must be the size of the vocabulary, got %s"):format(

@@ -3,6 +3,7 @@
 -- An optimizer holds a list of parameters (or groups of them with their own options) and the state
 -- of each. step() is one C pass over all parameters of a group (core/ops/optim.c). Formulas,
 -- defaults and option names are PyTorch's, so recipes carry over.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local module = require "lua_equi.nn.module"
 local options = require "lua_equi.options"
@@ -103,7 +104,8 @@ end
 ---@param value? number
 ---@return number
 function optimizer:lr(value)
-  if value then
+  if value ~= nil then
+    arguments.number("lr", "the learning rate", value, 0)
     for _, g in ipairs(self.groups) do g.lr = value end
   end
   return self.groups[1].lr
@@ -177,6 +179,10 @@ function optimizer:load_state_dict(saved)
   end
 end
 
+-- Numeric options are at least 0 and below these.
+local RANGES = {lr = math.huge, eps = math.huge, weight_decay = math.huge, momentum = math.huge,
+  beta1 = 1, beta2 = 1, alpha = 1}
+
 -- new_state(group) -> lists of tensors; update(group, state) runs the C pass.
 local function new(name, params, opts, defaults, new_state, update)
   opts = options.check(name, opts, defaults)
@@ -184,7 +190,12 @@ local function new(name, params, opts, defaults, new_state, update)
     update = update},
                             optimizer)
   for i, g in ipairs(self.groups) do
-    if g.lr < 0 then error(("%s: lr must not be negative, got %g"):format(name, g.lr), 2) end
+    for option, below in pairs(RANGES) do
+      if g[option] and not (g[option] >= 0 and g[option] < below) then
+        error(("%s: %s must %s, got %g"):format(name, option, below == 1 and
+          "be at least 0 and below 1" or "not be negative", g[option]), 2)
+      end
+    end
     self.state[i] = new_state(g)
     self.state[i].step = 0
   end
@@ -260,7 +271,11 @@ end
 
 -- ---- clipping ----
 
-local function list_of(v)
+local function list_of(v, who)
+  if type(v) ~= "table" and type(v) ~= "userdata" then
+    error(("%s: params must be an optimizer, a module or a list of tensors, got %s"):format(who,
+      arguments.shown(v)), 3)
+  end
   if getmetatable(v) ~= optimizer then return tensors_of(v) end
   if #v.groups == 1 then return v.groups[1].params end
   local list = {}
@@ -277,8 +292,11 @@ end
 ---@param params any an optimizer (the fastest: no walk), a module or a list of tensors
 ---@param max_norm number
 ---@return number norm before clipping
-function optim.clip_norm(params, max_norm) return core.clip_grad_norm(list_of(params),
-  max_norm):item() end
+function optim.clip_norm(params, max_norm)
+  local list = list_of(params, "clip_norm")
+  arguments.number("clip_norm", "max_norm", max_norm, 0)
+  return core.clip_grad_norm(list, max_norm):item()
+end
 
 --- Limits every element of every gradient to -max .. max.
 ---
@@ -289,7 +307,11 @@ function optim.clip_norm(params, max_norm) return core.clip_grad_norm(list_of(pa
 ---     print(w.grad:item())   --> 1.0
 ---@param params any an optimizer, a module or a list of tensors
 ---@param max number
-function optim.clip_value(params, max) core.clip_grad_value(list_of(params), max) end
+function optim.clip_value(params, max)
+  local list = list_of(params, "clip_value")
+  arguments.number("clip_value", "max", max, 0)
+  core.clip_grad_value(list, max)
+end
 
 -- ---- schedules: factor(step) for step = 0, 1, 2 ... ----
 
@@ -342,6 +364,13 @@ function schedule:load_state_dict(saved)
   for i in ipairs(self.start) do self.start[i] = saved["start" .. i] end
 end
 
+local function check_optimizer(who, opt)
+  if type(opt) ~= "table" or type(opt.groups) ~= "table" then
+    error(("%s: the first argument must be an optimizer, got %s"):format(who,
+      arguments.shown(opt)), 3)
+  end
+end
+
 local function new_schedule(opt, fields)
   fields.optimizer, fields.count, fields.start = opt, 0, {}
   for i, g in ipairs(opt.groups) do fields.start[i] = g.lr end
@@ -362,6 +391,8 @@ end
 ---@return table
 function optim.step_lr(opt, every, opts)
   opts = options.check("step_lr", opts, {gamma = 0.1})
+  check_optimizer("step_lr", opt)
+  arguments.whole("step_lr", "every", every)
   return new_schedule(opt, {factor = function(self) return opts.gamma ^ (self.count // every) end})
 end
 
@@ -378,6 +409,11 @@ end
 ---@return table
 function optim.multi_step(opt, milestones, opts)
   opts = options.check("multi_step", opts, {gamma = 0.1})
+  check_optimizer("multi_step", opt)
+  if type(milestones) ~= "table" then
+    error("multi_step: milestones must be a list of steps, got " .. arguments.shown(milestones), 2)
+  end
+  for _, m in ipairs(milestones) do arguments.whole("multi_step", "each milestone", m, 0) end
   return new_schedule(opt, {factor = function(self)
     local n = 0
     for _, m in ipairs(milestones) do n = n + (self.count >= m and 1 or 0) end
@@ -399,6 +435,9 @@ end
 ---@return table
 function optim.cosine(opt, total, opts)
   opts = options.check("cosine", opts, {floor = 0, warmup = 0})
+  check_optimizer("cosine", opt)
+  arguments.whole("cosine", "total", total)
+  arguments.number("cosine", "warmup", opts.warmup, 0)
   return new_schedule(opt, {factor = function(self)
     if self.count < opts.warmup then return self.count / opts.warmup end
     local done = math.min(1, (self.count - opts.warmup) / math.max(1, total - opts.warmup))
@@ -419,6 +458,9 @@ end
 ---@return table
 function optim.linear(opt, total, opts)
   opts = options.check("linear", opts, {warmup = 0})
+  check_optimizer("linear", opt)
+  arguments.whole("linear", "total", total)
+  arguments.number("linear", "warmup", opts.warmup, 0)
   return new_schedule(opt, {factor = function(self)
     if self.count < opts.warmup then return self.count / opts.warmup end
     return math.max(0, (total - self.count) / math.max(1, total - opts.warmup))
@@ -439,10 +481,16 @@ end
 function optim.plateau(opt, opts)
   opts = options.check("plateau", opts, {gamma = 0.1, patience = 10, mode = "min",
     threshold = 1e-4})
+  check_optimizer("plateau", opt)
+  if opts.mode ~= "min" and opts.mode ~= "max" then
+    error(('plateau: mode must be "min" or "max", got "%s"'):format(opts.mode), 2)
+  end
   local sign = opts.mode == "max" and -1 or 1
   return new_schedule(opt, {waited = 0, reductions = 0, best = math.huge, factor = function(self,
     metric)
-    if not metric then error("plateau: step needs the metric to watch", 3) end
+    if type(metric) ~= "number" then
+      error("plateau: step needs the metric to watch, a number, got " .. arguments.shown(metric), 3)
+    end
     if sign * metric < self.best - math.abs(self.best == math.huge and 0
       or self.best) * opts.threshold then
       self.best, self.waited = sign * metric, 0

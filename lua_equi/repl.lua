@@ -2,6 +2,7 @@
 --
 -- All text comes from where things are defined: the rows of ops, the tables of C functions and the
 -- `---` lines above Lua functions. Everything is returned, nothing printed; the prompt shows it.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local docstring = require "lua_equi.docstring"
 local nearest = require "lua_equi.nearest"
@@ -315,6 +316,10 @@ end
 --- Example:
 ---     print(table.concat(equi.complete("equi.softm", {equi = equi}), " "))   --> equi.softmax
 function repl.complete(text, env)
+  if type(text) ~= "string" then
+    error("complete: text must be a string, what stands before the cursor, got "
+      .. arguments.shown(text), 2)
+  end
   local word = text:match "[%w_.:]*$"
   local path, separator, start = word:match "^(.-)([.:]?)([%w_]*)$"
   local value = env or _G

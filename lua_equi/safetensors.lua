@@ -6,6 +6,7 @@
 -- it, and a file that lies is refused with the name of the tensor. Changing a loaded tensor leaves
 -- the file as it is. Writing replaces the file as a whole.
 -- Not a converter: numbers stay as stored, so token ids in files of other programs count from 0.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local json = require "lua_equi.json"
 
@@ -228,20 +229,26 @@ end
 
 -- Raises at the line that called save or write.
 local function check_names(who, tensors, metadata)
+  local class = getmetatable(tensors)
+  if type(tensors) ~= "table" or type(class) == "table" and class.__call then
+    error(("%s: tensors must be a table of tensors by name, got %s; of a module, give "
+      .. "m:state_dict()"):format(who, type(tensors) == "table" and "a module" or
+      arguments.shown(tensors)), 5)
+  end
   local names = {}
   for name, x in pairs(tensors) do
     if type(name) ~= "string" or name == "__metadata__" or not utf8.len(name) then
-      error(("%s: %s cannot name a tensor; give UTF-8 text"):format(who, tostring(name)), 4)
+      error(("%s: %s cannot name a tensor; give UTF-8 text"):format(who, tostring(name)), 5)
     end
     if not core.is_tensor(x) then
-      error(("%s: %s must be a tensor, got %s"):format(who, shown(name), type(x)), 4)
+      error(("%s: %s must be a tensor, got %s"):format(who, shown(name), type(x)), 5)
     end
     names[#names + 1] = name
   end
   for key, value in pairs(metadata) do
     if type(key) ~= "string" or type(value) ~= "string" then
       error(("%s: metadata maps strings to strings, got %s of %s"):format(who, type(value),
-        tostring(key)), 4)
+        tostring(key)), 5)
     end
   end
   return names
@@ -273,6 +280,9 @@ end
 local function write(who, path, tensors, metadata)
   local all = {format = "pt"}
   for key, value in pairs(metadata or {}) do all[key] = value end
+  if type(path) ~= "string" then
+    error(("%s: path must be a string, got %s"):format(who, arguments.shown(path)), 3)
+  end
   return core.write_file_atomic(path, layout(who, tensors, all))
 end
 

@@ -5,6 +5,7 @@
 -- nothing. Ctrl-C stops between two steps, after writing a checkpoint to resume from; a resumed run
 -- equals one that was never stopped, bit for bit. About a microsecond a step is spent here.
 -- Not a trainer class, and no loop over data: `step` draws its own examples (data/sampler.lua).
+local arguments = require "lua_equi.arguments"
 local checkpoint = require "lua_equi.checkpoint"
 local core = require "lua_equi.core"
 local log = require "lua_equi.log"
@@ -252,6 +253,9 @@ local function check(given)
     then bad("every must be a whole number of at least 1, got %s", tostring(o.every)) end
   if o.mode ~= "max" and o.mode ~= "min" then bad('mode must be "max" or "min", got "%s"',
     o.mode) end
+  if o.optimizer ~= nil and type(o.optimizer) ~= "table" then
+    bad("optimizer must be an optimizer or a list of them, got %s", arguments.shown(o.optimizer))
+  end
   if o.resume and o.checkpoint == "" then bad "resume needs checkpoint, the file to resume from" end
   if o.patience > 0 and o.best == ""
     then bad "patience needs best, the name of the metric to wait for" end

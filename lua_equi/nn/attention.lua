@@ -1,5 +1,6 @@
 --- Scaled dot-product attention and its multi-head module (Vaswani et al. 2017, equation 1):
 --- softmax(q k^T / sqrt(D)) v.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local basic = require "lua_equi.nn.basic"
 local classes = require "lua_equi.nn.class"
@@ -30,6 +31,13 @@ function attention.dot_product_attention(q, k, v, opts)
   return weights:matmul(v)
 end
 
+local function check_input(x, name, features)
+  if not core.is_tensor(x) or x.ndim ~= 3 or x:size(3) ~= features then
+    error(("attention: %s must be B x T x %d, got %s"):format(name, features,
+      arguments.shown(x)), 0)
+  end
+end
+
 --- Attention with several heads: x [B, T, D] -> [B, T, D]; a second tensor is attended to instead.
 ---
 --- Example:
@@ -41,9 +49,13 @@ end
 attention.attention = classes.class("attention", {
   new = function(self, features, heads, opts)
     opts = options.check("attention", opts, {bias = true, causal = false, dropout = 0})
+    arguments.whole("attention", "features", features)
+    arguments.whole("attention", "heads", heads)
+    arguments.number("attention", "dropout", opts.dropout, 0, 1)
     if features % heads ~= 0 then
       error(("attention: %d features do not divide into %d heads"):format(features, heads), 3)
     end
+    self.features = features
     self.heads, self.causal, self.dropout = heads, opts.causal, opts.dropout
     for _, name in ipairs {"q_proj", "k_proj", "v_proj", "out_proj"} do
       self[name] = basic.linear(features, features, {bias = opts.bias})
@@ -53,6 +65,8 @@ attention.attention = classes.class("attention", {
     local function split(y) return y:reshape(y:size(1), y:size(2), self.heads, -1):transpose(2,
       3) end
     memory = memory or x
+    check_input(x, "x", self.features)
+    check_input(memory, "memory", self.features)
     local y = attention.dot_product_attention(
       split(self.q_proj(x)), split(self.k_proj(memory)), split(self.v_proj(memory)),
       {causal = self.causal, mask = mask, dropout = self.dropout, training = self.training})

@@ -1,8 +1,10 @@
 --- Layers without memory: linear, embedding, dropout, layer_norm, activations, sequential.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local initialise = require "lua_equi.nn.initialise"
 local classes = require "lua_equi.nn.class"
 local options = require "lua_equi.options"
+local walk = require "lua_equi.nn.walk"
 
 local basic = {}
 
@@ -19,7 +21,9 @@ local basic = {}
 basic.linear = classes.class("linear", {
   new = function(self, inputs, outputs, opts)
     opts = options.check("linear", opts, {bias = true})
-    local bound = inputs > 0 and 1 / math.sqrt(inputs) or 0
+    arguments.whole("linear", "inputs", inputs)
+    arguments.whole("linear", "outputs", outputs)
+    local bound = 1 / math.sqrt(inputs)
     self.weight = initialise.uniform(core.zeros(outputs, inputs), -bound, bound)
     if opts.bias then self.bias = initialise.uniform(core.zeros(outputs), -bound, bound) end
   end,
@@ -40,6 +44,8 @@ basic.linear = classes.class("linear", {
 ---@param features integer
 basic.embedding = classes.class("embedding", {
   new = function(self, entries, features)
+    arguments.whole("embedding", "entries", entries)
+    arguments.whole("embedding", "features", features)
     self.weight = initialise.normal(core.zeros(entries, features))
   end,
   forward = function(self, ids) return core.embedding(ids, self.weight) end,
@@ -52,7 +58,10 @@ basic.embedding = classes.class("embedding", {
 ---     print(equi.nn.dropout(0.5):eval()(equi.ones(4)):sum():item())   --> 4.0
 ---@param p? number default 0.5
 basic.dropout = classes.class("dropout", {
-  new = function(self, p) self.p = p or 0.5 end,
+  new = function(self, p)
+    self.p = p == nil and 0.5 or p
+    arguments.number("dropout", "p", self.p, 0, 1)
+  end,
   forward = function(self, x) return core.dropout(x, self.p, self.training) end,
   extra = function(self) return ("%g"):format(self.p) end,
 })
@@ -67,6 +76,8 @@ basic.layer_norm = classes.class("layer_norm", {
   new = function(self, shape, opts)
     opts = options.check("layer_norm", opts, {eps = 1e-5, affine = true})
     self._shape = type(shape) == "table" and shape or {shape}
+    if #self._shape == 0 then arguments.whole("layer_norm", "shape", shape) end
+    for _, n in ipairs(self._shape) do arguments.whole("layer_norm", "each size", n) end
     self.eps = opts.eps
     if opts.affine then
       self.weight, self.bias = core.ones(self._shape), core.zeros(self._shape)
@@ -87,7 +98,10 @@ basic.sequential = classes.class("sequential", {
   new = function(self, ...)
     for i = 1, select("#", ...) do
       local part = select(i, ...)
-      if part == nil then error(("sequential: entry %d is nil"):format(i), 3) end
+      if not arguments.is_callable(part) and not walk.children_of(part) then
+        error(("sequential: entry %d must be a module or a function, got %s"):format(i,
+          arguments.shown(part)), 3)
+      end
       self[i] = part
     end
   end,

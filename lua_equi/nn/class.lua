@@ -1,4 +1,5 @@
 --- Classes of modules: construction, calling, printing; messages say where in the model.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local module = require "lua_equi.nn.module"
 local walk = require "lua_equi.nn.walk"
@@ -102,6 +103,14 @@ local function has_parts(v)
   return false
 end
 
+-- A function in a list, as in sequential: by its name if it is one of ours.
+local function function_name(f)
+  for name, v in pairs(core) do
+    if rawequal(v, f) then return "equi." .. name end
+  end
+  return "function"
+end
+
 local function describe(m, name, depth, lines)
   local class = getmetatable(m)
   local extra = class and class.extra and class.extra(m) or ""
@@ -114,6 +123,8 @@ local function describe(m, name, depth, lines)
     local label = math.type(k) == "integer" and "[" .. k .. "]" or k
     if has_parts(child) then
       describe(child, label, depth + 1, lines)
+    elseif type(child) == "function" and label ~= k then
+      lines[#lines + 1] = ("  "):rep(depth + 1) .. label .. ": " .. function_name(child)
     end
   end
 end
@@ -138,6 +149,16 @@ end
 ---@param methods table {new =, forward =, ...}
 ---@return function constructor
 function classes.class(name, methods)
+  if type(name) ~= "string" then
+    error("class: name must be a string, got " .. arguments.shown(name), 2)
+  end
+  for _, needed in ipairs {"new", "forward"} do
+    local f = type(methods) == "table" and methods[needed]
+    if not arguments.is_callable(f) then
+      error(("class: %s needs {new = function, forward = function}, %s is missing"):format(name,
+        needed), 2)
+    end
+  end
   local class = {name = name, buffers = methods.buffers or {}, extra = methods.extra, __call = call}
   class.__index = setmetatable(methods, {__index = base})
   class.__tostring = function(self)

@@ -2,6 +2,7 @@
 --
 -- fan_in is the number of inputs of one output: size(2) times the rest; fan_out is size(1) times
 -- the rest. Gains and defaults are PyTorch's.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local options = require "lua_equi.options"
 
@@ -34,7 +35,13 @@ end
 ---@param low? number default 0
 ---@param high? number default 1
 ---@return any x
-function initialise.uniform(x, low, high) return fill(x, "uniform_", low or 0, high or 1) end
+function initialise.uniform(x, low, high)
+  low, high = low or 0, high or 1
+  arguments.tensor("uniform", "x", x)
+  arguments.number("uniform", "low", low)
+  arguments.number("uniform", "high", high)
+  return fill(x, "uniform_", low, high)
+end
 
 --- Normal with mean and standard deviation.
 ---
@@ -44,7 +51,13 @@ function initialise.uniform(x, low, high) return fill(x, "uniform_", low or 0, h
 ---@param mean? number default 0
 ---@param std? number default 1
 ---@return any x
-function initialise.normal(x, mean, std) return fill(x, "normal_", mean or 0, std or 1) end
+function initialise.normal(x, mean, std)
+  mean, std = mean or 0, std or 1
+  arguments.tensor("normal", "x", x)
+  arguments.number("normal", "mean", mean)
+  arguments.number("normal", "std", std, 0)
+  return fill(x, "normal_", mean, std)
+end
 
 --- The same value everywhere.
 ---
@@ -53,7 +66,13 @@ function initialise.normal(x, mean, std) return fill(x, "normal_", mean or 0, st
 ---@param x any tensor
 ---@param value number
 ---@return any x
-function initialise.constant(x, value) return fill(x, "fill_", value) end
+function initialise.constant(x, value)
+  arguments.tensor("constant", "x", x)
+  if type(value) ~= "number" then
+    error("constant: value must be a number, got " .. arguments.shown(value), 2)
+  end
+  return fill(x, "fill_", value)
+end
 
 --- Xavier / Glorot: variance 2 / (fan_in + fan_out) (Glorot & Bengio 2010).
 ---
@@ -64,6 +83,7 @@ function initialise.constant(x, value) return fill(x, "fill_", value) end
 ---@param opts? table {gain = 1, normal = false}
 ---@return any x
 function initialise.xavier(x, opts)
+  arguments.tensor("xavier", "x", x)
   opts = options.check("xavier", opts, {gain = 1, normal = false})
   local fan_in, fan_out = fans(x, "xavier")
   local std = opts.gain * math.sqrt(2 / (fan_in + fan_out))
@@ -79,6 +99,7 @@ end
 ---@param opts? table {a = 0, mode = "fan_in" or "fan_out", normal = false}
 ---@return any x
 function initialise.kaiming(x, opts)
+  arguments.tensor("kaiming", "x", x)
   opts = options.check("kaiming", opts, {a = 0, mode = "fan_in", normal = false})
   if opts.mode ~= "fan_in" and opts.mode ~= "fan_out" then
     error(('kaiming: mode must be "fan_in" or "fan_out", got "%s"'):format(opts.mode), 2)
@@ -99,6 +120,7 @@ end
 ---@param opts? table {gain = 1}
 ---@return any x
 function initialise.orthogonal(x, opts)
+  arguments.tensor("orthogonal", "x", x)
   opts = options.check("orthogonal", opts, {gain = 1})
   fans(x, "orthogonal")
   local rows = x:size(1)

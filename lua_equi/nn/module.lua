@@ -2,6 +2,7 @@
 --
 -- Nothing is registered. One recursive walk (walk.lua) finds parameters and buffers, and everything
 -- else (save, load, to, freeze, count) is that walk. class.lua makes classes of modules.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local options = require "lua_equi.options"
 local walk = require "lua_equi.nn.walk"
@@ -121,6 +122,10 @@ end
 ---@return table problems empty when all was well
 function module.load_state_dict(m, state, opts)
   opts = options.check("load_state_dict", opts, {strict = true})
+  if type(state) ~= "table" then
+    error(("load_state_dict: state must be a table of tensors by name, got %s; m:state_dict() and "
+      .. "equi.safetensors.load make one"):format(arguments.shown(state)), 2)
+  end
   local own, problems = module.state_dict(m), module.differences(m, state)
   local fatal = {}
   for _, p in ipairs(problems) do
@@ -162,7 +167,8 @@ end
 ---@return any m
 function module.to(m, dtype)
   if dtype ~= "f32" and dtype ~= "f64" then
-    error(('to: a module\'s dtype is "f32" or "f64", got %s'):format(tostring(dtype)), 2)
+    error(('to: a module\'s dtype is "f32" or "f64", got %s'):format(
+      arguments.shown(dtype)), 2)
   end
   local places, converted = {}, {}
   visit(m, "", {}, function(kind, v, _, owner, key)
@@ -187,6 +193,10 @@ local function glob(pattern)
 end
 
 local function set_trainable(m, pattern, on, who)
+  if pattern ~= nil and type(pattern) ~= "string" then
+    error(('%s: the pattern must be a string such as "encoder.*", got %s'):format(who,
+      arguments.shown(pattern)), 3)
+  end
   local n, p = 0, glob(pattern or "*")
   for _, entry in ipairs(module.named_parameters(m)) do
     if entry.name:find(p) then
@@ -208,7 +218,10 @@ end
 ---@param m any
 ---@param pattern? string
 ---@return any m
-function module.freeze(m, pattern) return set_trainable(m, pattern, false, "freeze") end
+function module.freeze(m, pattern)
+  m = set_trainable(m, pattern, false, "freeze")
+  return m
+end
 
 --- Lets the parameters whose names match a pattern learn again.
 ---
@@ -217,7 +230,10 @@ function module.freeze(m, pattern) return set_trainable(m, pattern, false, "free
 ---@param m any
 ---@param pattern? string
 ---@return any m
-function module.unfreeze(m, pattern) return set_trainable(m, pattern, true, "unfreeze") end
+function module.unfreeze(m, pattern)
+  m = set_trainable(m, pattern, true, "unfreeze")
+  return m
+end
 
 --- Forgets all gradients.
 ---

@@ -4,6 +4,7 @@
 -- Each layer and direction is one fused op (core/ops/rnn.c). Names and gate order are PyTorch's:
 -- weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, with _reverse for the second direction.
 -- Shapes: x [B, T, D]; states [layers * directions, B, H].
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local initialise = require "lua_equi.nn.initialise"
 local classes = require "lua_equi.nn.class"
@@ -44,6 +45,10 @@ end
 local function new(kind)
   return function(self, inputs, hidden, opts)
     opts = options.check(kind, opts, defaults(kind))
+    arguments.whole(kind, "inputs", inputs)
+    arguments.whole(kind, "hidden", hidden)
+    arguments.whole(kind, "layers", opts.layers)
+    arguments.number(kind, "dropout", opts.dropout, 0, 1)
     self.kind, self.inputs, self.hidden = kind, inputs, hidden
     self.layers, self.bidirectional, self.dropout = opts.layers, opts.bidirectional, opts.dropout
     self.bias, self.nonlinearity = opts.bias, opts.nonlinearity
@@ -87,8 +92,9 @@ local function forward(self, x, state, opts)
   opts = options.check(self.kind, opts, {lengths = options.any()})
   local h0, c0 = state, nil
   if self.kind == "lstm" and state then
-    if core.is_tensor(state) then error("lstm: the state must be a table {h, c}, it is a tensor",
-      0) end
+    if type(state) ~= "table" then
+      error("lstm: the state is {h, c}, two tensors in a table, got " .. arguments.shown(state), 0)
+    end
     h0, c0 = state[1], state[2]
   end
   check(self, x, h0, c0)

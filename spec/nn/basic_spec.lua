@@ -71,6 +71,7 @@ describe("nn basic layers", function()
       return bad
     end)
     assert.is_false(ok)
-    assert.matches("^[^:]*basic_spec%.lua:%d+: sequential: entry 2 is nil$", text)
+    assert.matches("^[^:]*basic_spec%.lua:%d+: sequential: entry 2 must be a module or a " ..
+      "function, got nothing$", text)
   end)
 end)

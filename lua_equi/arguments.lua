@@ -1,0 +1,71 @@
+--- Checks of positional arguments: whole numbers, numbers in a range, tensors.
+--
+-- Messages have the form of all others, "who: name must be ..., got ...", and are raised at the
+-- line that called the function whose arguments are checked. Options are lua_equi/options.lua's.
+local core = require "lua_equi.core"
+
+local arguments = {}
+
+--- A value as messages show it.
+---@param v any
+---@return string
+function arguments.shown(v)
+  if v == nil then return "nothing" end
+  if core.is_tensor(v) then
+    return ("a tensor %s %s"):format(v.dtype, v.ndim == 0 and "of one number" or
+      table.concat(v.shape, " x "))
+  end
+  if type(v) == "string" then return ('"%s"'):format(v) end
+  if type(v) == "number" or type(v) == "boolean" then return tostring(v) end
+  return "a " .. type(v)
+end
+
+--- Raises unless value is a whole number of at least `least`.
+---@param who string
+---@param name string
+---@param value any
+---@param least? integer default 1
+function arguments.whole(who, name, value, least)
+  least = least or 1
+  if math.type(value) ~= "integer" or value < least then
+    error(("%s: %s must be a whole number of at least %d, got %s"):format(who, name, least,
+      arguments.shown(value)), 3)
+  end
+end
+
+--- Raises unless value is a number from `from` (itself allowed) to `below` (not allowed).
+---@param who string
+---@param name string
+---@param value any
+---@param from? number
+---@param below? number
+function arguments.number(who, name, value, from, below)
+  from, below = from or -math.huge, below or math.huge
+  if type(value) == "number" and value >= from and (value < below or below == math.huge) then
+    return
+  end
+  local range = "a number"
+  if from > -math.huge then range = ("a number of at least %g"):format(from) end
+  if below < math.huge then range = range .. (" and below %g"):format(below) end
+  error(("%s: %s must be %s, got %s"):format(who, name, range, arguments.shown(value)), 3)
+end
+
+--- Raises unless value is a tensor.
+---@param who string
+---@param name string
+---@param value any
+function arguments.tensor(who, name, value)
+  if not core.is_tensor(value) then
+    error(("%s: %s must be a tensor, got %s"):format(who, name, arguments.shown(value)), 3)
+  end
+end
+
+--- Whether a value can be called.
+---@param v any
+---@return boolean
+function arguments.is_callable(v)
+  local class = getmetatable(v)
+  return type(v) == "function" or type(class) == "table" and class.__call ~= nil
+end
+
+return arguments

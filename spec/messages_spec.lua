@@ -1,0 +1,98 @@
+-- What a newcomer gets wrong, and what the plugin answers: the sentence, at the line of the caller.
+local equi = require "lua_equi"
+
+local weight = equi.ones(1, {requires_grad = true})
+local env = setmetatable({equi = equi, nn = equi.nn, optim = equi.optim, weight = weight,
+  opt = equi.optim.sgd({weight})}, {__index = _G})
+
+-- What stands before "chunk:1: " is where the error was raised: nowhere else than in the chunk.
+local function answer(code)
+  local ok, problem = pcall(assert(load(code, "=chunk", "t", env)))
+  return ok and "no error" or tostring(problem)
+end
+
+local function group(name, cases)
+  describe(name, function()
+    for _, case in ipairs(cases) do
+      it(case[1], function() assert.equal("chunk:1: " .. case[2], answer(case[1])) end)
+    end
+  end)
+end
+
+local WHOLE = " must be a whole number of at least 1, got "
+group("messages of nn", {
+  {"nn.linear()", "linear: inputs" .. WHOLE .. "nothing"},
+  {'nn.linear("a", 2)', "linear: inputs" .. WHOLE .. '"a"'},
+  {"nn.linear(2)", "linear: outputs" .. WHOLE .. "nothing"},
+  {"nn.linear(2, 0)", "linear: outputs" .. WHOLE .. "0"},
+  {"nn.lstm(2)", "lstm: hidden" .. WHOLE .. "nothing"},
+  {"nn.gru(2, 3, {layers = 0})", "gru: layers" .. WHOLE .. "0"},
+  {"nn.embedding(10)", "embedding: features" .. WHOLE .. "nothing"},
+  {"nn.layer_norm()", "layer_norm: shape" .. WHOLE .. "nothing"},
+  {"nn.layer_norm {2, -1}", "layer_norm: each size" .. WHOLE .. "-1"},
+  {'nn.dropout("x")', 'dropout: p must be a number of at least 0 and below 1, got "x"'},
+  {"nn.dropout(1)", "dropout: p must be a number of at least 0 and below 1, got 1"},
+  {"nn.attention(4, 0)", "attention: heads" .. WHOLE .. "0"},
+  {"nn.sequential(equi.tanh, 3)", "sequential: entry 2 must be a module or a function, got 3"},
+  {"nn.freeze(nn.linear(2, 3), 3)",
+    'freeze: the pattern must be a string such as "encoder.*", got 3'},
+  {"nn.linear(2, 3):load_state_dict()", "load_state_dict: state must be a table of tensors by " ..
+    "name, got nothing; m:state_dict() and equi.safetensors.load make one"},
+  {"nn.class()", "class: name must be a string, got nothing"},
+  {'nn.class("x")',
+    "class: x needs {new = function, forward = function}, new is missing"},
+  {'nn.class("x", {new = print})',
+    "class: x needs {new = function, forward = function}, forward is missing"},
+  {"nn.initialise.uniform(3)", "uniform: x must be a tensor, got 3"},
+  {'nn.initialise.normal(weight, "a")', 'normal: mean must be a number, got "a"'},
+  {"nn.initialise.constant(weight)", "constant: value must be a number, got nothing"},
+  {"nn.initialise.xavier {}", "xavier: x must be a tensor, got a table"},
+  {'nn.initialise.kaiming(equi.ones(2, 2), {mode = "x"})',
+    'kaiming: mode must be "fan_in" or "fan_out", got "x"'},
+  {'nn.linear(2, 3):to("f16")', 'to: a module\'s dtype is "f32" or "f64", got "f16"'},
+  {"nn.lstm(2, 3)(equi.zeros(1, 1, 2), equi.zeros(1, 1, 3))", "in lstm: lstm: the state is " ..
+    "{h, c}, two tensors in a table, got a tensor f32 1 x 1 x 3"},
+  {"nn.attention(4, 2)(equi.zeros(3, 4))",
+    "in attention: attention: x must be B x T x 4, got a tensor f32 3 x 4"},
+  {"nn.sequential(nn.linear(2, 3), nn.linear(2, 3))(equi.ones(1, 2))", "in sequential[2]: " ..
+    "linear: inner sizes differ: x is 1 x 3, w is 3 x 2 (out x in); the last size of x must be 2"},
+})
+
+group("messages of optim", {
+  {"optim.step_lr()", "step_lr: the first argument must be an optimizer, got nothing"},
+  {"optim.step_lr(opt, 0)", "step_lr: every" .. WHOLE .. "0"},
+  {"optim.cosine(opt)", "cosine: total" .. WHOLE .. "nothing"},
+  {"optim.linear(opt, 1.5)", "linear: total" .. WHOLE .. "1.5"},
+  {"optim.multi_step(opt, 3)", "multi_step: milestones must be a list of steps, got 3"},
+  {'optim.plateau(opt, {mode = "x"})', 'plateau: mode must be "min" or "max", got "x"'},
+  {'opt:lr("x")', 'lr: the learning rate must be a number of at least 0, got "x"'},
+  {"optim.adam({weight}, {beta1 = 1})", "adam: beta1 must be at least 0 and below 1, got 1"},
+  {"optim.sgd({weight}, {momentum = -1})", "sgd: momentum must not be negative, got -1"},
+  {"optim.clip_norm(3, 1)",
+    "clip_norm: params must be an optimizer, a module or a list of tensors, got 3"},
+  {"optim.clip_norm({weight})", "clip_norm: max_norm must be a number of at least 0, got nothing"},
+})
+
+group("messages of check, combine, train and files", {
+  {"equi.check.equivariance(print, {equi.ones(1)}, {input = 3})", "check.equivariance: input " ..
+    "must be an action, or a list of actions and false, got 3; equi.action makes them"},
+  {"equi.combine.relaxed(3)", "combine.relaxed: ids must be a list of ids such as {2, 5}, got 3"},
+  {"equi.train.run {optimizer = 3, steps = 1, step = print}",
+    "train.run: optimizer must be an optimizer or a list of them, got 3"},
+  {"equi.complete()",
+    "complete: text must be a string, what stands before the cursor, got nothing"},
+  {"equi.checkpoint.save()", "checkpoint.save: path must be a string, got nothing"},
+  {"equi.safetensors.save({})", "safetensors.save: path must be a string, got a table"},
+  {'equi.safetensors.save("x", {a = 3})',
+    'safetensors.save: "a" must be a tensor, got number'},
+  {'equi.safetensors.save("x", nn.linear(2, 3))', "safetensors.save: tensors must be a table of " ..
+    "tensors by name, got a module; of a module, give m:state_dict()"},
+})
+
+describe("print", function()
+  it("shows the functions of a sequential", function()
+    local net = equi.nn.sequential(equi.nn.linear(2, 3), equi.tanh, function(x) return x end)
+    assert.equal("sequential()\n  [1]: linear(2, 3)\n  [2]: equi.tanh\n  [3]: function",
+      tostring(net))
+  end)
+end)

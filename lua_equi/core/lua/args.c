@@ -29,6 +29,14 @@ bool eq_lua_is_options(lua_State *L, int i) {
   return named;
 }
 
+void eq_lua_drop_empty(lua_State *L, int before) {
+  int top = lua_gettop(L);
+  if (top <= before || lua_type(L, top) != LUA_TTABLE) return;
+  lua_pushnil(L);
+  bool any = lua_next(L, top);
+  lua_settop(L, any ? top : top - 1);
+}
+
 void eq_lua_check_keys(lua_State *L, int i, const char *who, const char *const *valid) {
   i = lua_absindex(L, i);
   lua_pushnil(L);

@@ -36,6 +36,7 @@ typedef struct options {
 static options read_options(lua_State *L, const char *who) {
   static const char *const valid[] = {"dtype", "requires_grad", NULL};
   options o = {eq_lua_default_dtype(L), false, false};
+  eq_lua_drop_empty(L, lua_type(L, 1) == LUA_TSTRING ? 2 : 1); /* frombytes("", {}): no dims */
   int top = lua_gettop(L);
   if (!top || !eq_lua_is_options(L, top)) return o;
   eq_lua_check_keys(L, top, who, valid);

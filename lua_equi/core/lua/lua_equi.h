@@ -52,6 +52,8 @@ eq_dtype eq_lua_checkdtype(lua_State *L, int i, const char *who);
 int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, const char *name);
 /* The same of a shape, behind which nothing may follow. */
 int eq_lua_all_sizes(lua_State *L, int i, int64_t *out, const char *who);
+/* Drops an empty table behind more than `before` arguments: options without any. */
+void eq_lua_drop_empty(lua_State *L, int before);
 bool eq_lua_is_options(lua_State *L, int i); /* a table whose first key is a string */
 /* The number of entries used up is returned; nil-terminated list of valid keys is checked. */
 void eq_lua_check_keys(lua_State *L, int i, const char *who, const char *const *valid);

@@ -16,6 +16,7 @@ typedef struct options {
 static options read_options(lua_State *L, const char *who, const char *const *valid,
                             eq_dtype dtype) {
   options o = {.dtype = dtype, .rng = &eq_default_rng};
+  eq_lua_drop_empty(L, 1);
   int top = lua_gettop(L);
   if (!top || !eq_lua_is_options(L, top)) return o;
   eq_lua_check_keys(L, top, who, valid);

@@ -26,8 +26,7 @@ local groups = {
   product = scan.symmetries.verb_cycle_left_right,
   full = scan.symmetries.full,
 }
-local by_split = {add_jump = "verbs2", around_right = "direction", add_turn_left = "direction",
-                  simple = "verbs2", length = "verbs2"}
+local turning = {around_right = true, add_turn_left = true}
 
 local declared = options.declare {
   name = "scan.lua",
@@ -47,7 +46,7 @@ local declared = options.declare {
   {"batch", 1, min = 1, doc = "pairs a step; above 1 losses are averaged, one coin thrown a step"},
   {"lr", 1e-4, above = 0, doc = "learning rate of Adam"},
   {"teacher", 0.5, min = 0, max = 1, doc = "probability of feeding the target"},
-  {"clip", 5, above = 0, doc = "largest gradient norm, of encoder and decoder each"},
+  {"clip", 5.0, above = 0, doc = "largest gradient norm, of encoder and decoder each"},
   {"holdout", 0.2, above = 0, below = 1, doc = "part of the training pairs kept for validation"},
   {"every", 20000, min = 1, doc = "steps between validations"},
   "Equi-tuning",
@@ -56,7 +55,7 @@ local declared = options.declare {
   {"combine", "mean", choices = {"mean", "best", "weighted"},
    doc = "how branches become one: equitune, equizero, lambda-equitune"},
   {"tune_iterations", 10000, min = 0, doc = "fine-tuning steps"},
-  {"tune_lr", 0, min = 0, doc = "learning rate; 0: 2e-5, or 5e-5 for around_right"},
+  {"tune_lr", 0.0, min = 0, doc = "learning rate; 0: 2e-5, or 5e-5 for around_right"},
   {"tune_every", 1000, min = 1, doc = "steps between validations"},
   {"weight_decay", 1e-4, min = 0, doc = "of Adam while fine-tuning"},
   {"decode", "independent", choices = {"independent", "synchronised"},
@@ -74,20 +73,20 @@ local declared = options.declare {
 -- ---- data ----
 
 local official = {
-  simple = {"simple_split/tasks_%s_simple.txt"},
-  add_jump = {"add_prim_split/tasks_%s_addprim_jump.txt"},
-  around_right = {"template_split/tasks_%s_template_around_right.txt"},
-  length = {"length_split/tasks_%s_length.txt"},
-  add_turn_left = {"add_prim_split/tasks_%s_addprim_turn_left.txt"},
+  simple = "simple_split/tasks_%s_simple.txt",
+  add_jump = "add_prim_split/tasks_%s_addprim_jump.txt",
+  around_right = "template_split/tasks_%s_template_around_right.txt",
+  length = "length_split/tasks_%s_length.txt",
+  add_turn_left = "add_prim_split/tasks_%s_addprim_turn_left.txt",
 }
 
 local function fail(...)
-  io.stderr:write("scan.lua: ", (...):format(select(2, ...)), "\n")
+  io.stderr:write("scan.lua: ", string.format(...), "\n")
   os.exit(2)
 end
 
 local function read_official(folder, split, part)
-  local path = folder .. "/" .. official[split][1]:format(part)
+  local path = folder .. "/" .. official[split]:format(part)
   local list, message = scan.read(path)
   if not list then
     local packed, second = scan.read(path .. ".gz")
@@ -113,10 +112,8 @@ local function encode(list, words_in, words_out)
 end
 
 local function tensors(list)
-  local out = {}
-  for i, pair in ipairs(list) do
-    out[i] = {equi.tensor({pair[1]}, {dtype = "i64"}), equi.tensor({pair[2]}, {dtype = "i64"})}
-  end
+  local out, i64 = {}, {dtype = "i64"}
+  for i, p in ipairs(list) do out[i] = {equi.tensor({p[1]}, i64), equi.tensor({p[2]}, i64)} end
   return out
 end
 
@@ -140,7 +137,8 @@ end
 
 -- The symmetry as actions on command ids, answer ids and answer log-probabilities.
 local function actions(opt, split, data)
-  local symmetry = groups[opt.group == "auto" and by_split[split] or opt.group]
+  local name = opt.group == "auto" and (turning[split] and "direction" or "verbs2") or opt.group
+  local symmetry = groups[name]
   local perms_in, perms_out, joint = {}, {}, {}
   for i, g in ipairs(symmetry.generators) do
     perms_in[i] = data.words_in:permutation(g.input)
@@ -167,11 +165,25 @@ local function confidence(logp)
   return best.ndim == 2 and best:mean(-1) or best
 end
 
+-- The weight network of lambda-equitune: one score per command, the mean over its words.
+local word_weights = equi.nn.class("word_weights", {
+  new = function(self, words)
+    self.embedding = equi.nn.embedding(words, 100)
+    self.score = equi.nn.linear(100, 1)
+  end,
+  forward = function(self, x, _, lengths)
+    local scores = self.score(self.embedding(x)):reshape(x:size(1), -1)
+    if not lengths then return scores:mean(2) end
+    local places = equi.arange(x:size(2)):reshape(1, -1):expand(x:size(1), -1)
+    local padding = places:gt(lengths:reshape(-1, 1))
+    return scores:masked_fill(padding, 0):sum(2) / lengths:to "f32"
+  end,
+})
+
 local function combination(opt, data)
   if opt.combine == "best" then return equi.combine.best(confidence) end
   if opt.combine == "mean" then return equi.combine.mean end
-  local net = equi.nn.sequential(equi.nn.embedding(#data.words_in, 100), equi.nn.linear(100, 1))
-  return equi.combine.weighted(function(x) return net(x):mean(2) end)
+  return equi.combine.weighted(word_weights(#data.words_in))
 end
 
 local function equituned(opt, model, act, data)
@@ -227,20 +239,21 @@ end
 
 -- ---- training ----
 
-local function optimizers(model, lr, decay)
-  return {
-    encoder = equi.optim.adam(model.encoder, {lr = lr, weight_decay = decay}),
-    decoder = equi.optim.adam(model.decoder, {lr = lr, weight_decay = decay}),
-  }
+-- Encoder, decoder and, if there is one, weight network have an optimizer and a gradient norm each.
+local function optimizers(model, net, lr, decay)
+  local list = {}
+  for i, part in ipairs {model.encoder, model.decoder, net} do
+    list[i] = equi.optim.adam(part, {lr = lr, weight_decay = decay})
+  end
+  return list
 end
 
 local function descend(opts, loss, clip)
-  opts.encoder:zero_grad()
-  opts.decoder:zero_grad()
+  for _, o in ipairs(opts) do o:zero_grad() end
   loss:backward()
-  for _, part in ipairs {"encoder", "decoder"} do
-    equi.optim.clip_norm(opts[part].groups[1].params, clip)
-    opts[part]:step()
+  for _, o in ipairs(opts) do
+    equi.optim.clip_norm(o.groups[1].params, clip)
+    o:step()
   end
 end
 
@@ -299,24 +312,24 @@ local function run_stage(opt, stage, fields)
   local seed = 2 * opt.seed + fields.salt
   local source = sampler.new(#fields.data.train, {seed = seed, replace = true})
   local coin = sampler.new(1000000, {seed = seed + 1000, replace = true})
-  local opts = optimizers(fields.base, fields.lr, fields.decay)
+  local opts = optimizers(fields.base, fields.net, fields.lr, fields.decay)
   local path = ("%s/%s.safetensors"):format(fields.dir, stage)
-  equi.nn.train(fields.base)
+  equi.nn.train(fields.model)
   local result = train.run {
     steps = fields.steps, every = fields.every, best = "validation", resume = opt.resume,
     step = stepper(opt, fields, opts, drawer(opt, fields.data, source), coin),
     evaluate = function()
       return {validation = accuracy(fields.model, fields.decoder, fields.data.validation, 50)}
     end,
-    model = fields.base, optimizer = {opts.encoder, opts.decoder}, sampler = {source, coin},
+    model = fields.model, optimizer = opts, sampler = {source, coin},
     options = opt.saved, checkpoint = path, log = ("%s/%s"):format(fields.dir, stage),
     progress = true, label = fields.label,
   }
   if fields.steps > 0 then
     local best = path:gsub("safetensors$", "best.safetensors")
-    checkpoint.load(best, {model = fields.base, rng = false})
+    checkpoint.load(best, {model = fields.model, rng = false})
   end
-  equi.nn.eval(fields.base)
+  equi.nn.eval(fields.model)
   return read_history(("%s/%s.jsonl"):format(fields.dir, stage)), result.seconds
 end
 
@@ -341,25 +354,18 @@ local function equivariance(model, act, data)
 end
 
 local function save_json(path, value)
-  local f = io.open(path .. ".new", "w") or fail("cannot write %s", path)
-  if not (f:write(json.encode(value, {sort = true, indent = 2}), "\n") and f:close()) then
-    fail("cannot write %s: is the disk full?", path)
-  end
-  os.rename(path .. ".new", path)
+  local ok, message = equi.write_file_atomic(path, {json.encode(value, {sort = true, indent = 2})})
+  if not ok then fail("%s", message) end
 end
 
 local function plot_curves(dir, stages)
   local plot = require "lua_equi.plot"
   local figure = plot.new {title = "SCAN: validation while training", xlabel = "step",
                            ylabel = "exact match, %", ylim = {0, 100}}
-  local drawn = false
   for _, s in ipairs(stages) do
-    if #s.steps > 0 then
-      figure:line(s.steps, s.validation, {label = s.label})
-      drawn = true
-    end
+    if #s.steps > 0 then figure:line(s.steps, s.validation, {label = s.label}) end
   end
-  if drawn then assert(figure:save(dir .. "/curves.png")) end
+  assert(figure:save(dir .. "/curves.png"))
 end
 
 local function curve(label, history, offset)
@@ -390,9 +396,9 @@ local function tune(opt, result, data, act, model, dir)
   if opt.tune_iterations == 0 then return nil end
   local rate = opt.tune_lr > 0 and opt.tune_lr or opt.split == "around_right" and 5e-5 or 2e-5
   local history, seconds = run_stage(opt, "tune", {
-    salt = 1, model = tuned, base = model, data = data, dir = dir, lr = rate,
-    decay = opt.weight_decay, steps = opt.tune_iterations, every = opt.tune_every,
-    decoder = opt.decode,
+    salt = 1, model = tuned, net = tuned.combine and tuned.combine.net, base = model, data = data,
+    dir = dir, lr = rate, decay = opt.weight_decay, steps = opt.tune_iterations,
+    every = opt.tune_every, decoder = opt.decode,
     label = ("%s %s seed %d, equi-tuning"):format(opt.split, opt.cell, opt.seed),
   })
   report("equi-tuned, fine-tuned", seconds)
@@ -419,7 +425,10 @@ local function run(opt)
   row.equivariance = equivariance(model, act, data)
   local tuning = not opt.baseline and tune(opt, result, data, act, model, dir) or nil
   save_json(dir .. "/result.json", result)
-  plot_curves(dir, {curve("pretraining", history, 0), curve("equi-tuning", tuning, opt.iterations)})
+  if opt.iterations > 0 then
+    plot_curves(dir, {curve("pretraining", history, 0),
+                      curve("equi-tuning", tuning, opt.iterations)})
+  end
   return result, dir
 end
 

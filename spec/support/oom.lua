@@ -8,7 +8,8 @@ local equi = require "lua_equi"
 local has_oom, oom = pcall(require, "oom")
 
 local MOST = 60 -- allocations of a task that are let fail; later ones are like earlier ones
-local faults, failures = 0, 0
+local faults, failures, recovered, beyond = 0, 0, 0, 0
+local forward_only = {}
 
 local function fault(name, ...)
   faults = faults + 1
@@ -23,9 +24,12 @@ local function example(code)
   return load(code, "=example", "t", env)
 end
 
--- The example with every tensor it makes a leaf, and a backward pass from what an op returned.
+-- The example with every tensor it makes a leaf, and a backward pass from the last result of the op
+-- that requires a gradient, unless the example goes back itself and so uses its graph up. Returns
+-- the task; what drops all that a failed run may leave behind, in the tool; and whether the last
+-- run had something to go back from.
 local function with_gradient(row)
-  local last
+  local last, reached
   local function catch(original)
     return function(...)
       local results = table.pack(original(...))
@@ -47,31 +51,45 @@ local function with_gradient(row)
   for _, name in ipairs {"tensor", "ones", "zeros", "full", "linspace", "eye", "randn"} do
     wrapped[name] = leaf(equi[name])
   end
+  local methods, method = equi.core.methods, equi.core.methods[row.name]
+  local caught, caught_method = catch(equi.core[row.name]), method and catch(method)
   local proxy = setmetatable(wrapped, {__index = function(_, k)
-    return k == row.name and catch(equi.core[k]) or equi[k]
+    if k == row.name and equi.core[k] then return caught end
+    return equi[k]
   end})
   local env = setmetatable({equi = proxy, print = silent}, {__index = _G})
-  local chunk = load(row.example, "=example", "t", env)
-  return function()
-    last, env.x = nil, nil
-    env.x = proxy.tensor {{1, 2}, {3, 4}}
-    local methods, original = equi.core.methods, equi.core.methods[row.name]
-    if original then methods[row.name] = catch(original) end
-    local ok, message = pcall(chunk)
-    methods[row.name] = original
-    if last then ok, message = pcall(function() (last * last):sum():backward() end) end
-    env.x, last = nil, nil
-    if not ok then error(message, 0) end
+  local code = row.example
+  if not code:find ":backward" then code = code .. "\nback()" end
+  function env.back()
+    if not last then return end
+    reached = true;
+    (last * last):sum():backward()
   end
+  local chunk = load(code, "=example", "t", env)
+  local function run()
+    env.x = proxy.tensor {{1, 2}, {3, 4}}
+    methods[row.name] = caught_method
+    chunk()
+  end
+  local known = {}
+  for k in pairs(env) do known[k] = true end
+  local function clean()
+    methods[row.name] = method
+    last = nil
+    for k in pairs(env) do
+      if not known[k] then env[k] = nil end
+    end
+  end
+  return run, clean, function() return reached end
 end
 
 local tasks = {}
 
-local function add(name, f)
+local function add(name, run, clean, reached)
   for _, word in ipairs(arg) do
     if not name:find(word, 1, true) then return end
   end
-  if f then tasks[#tasks + 1] = {name = name, run = f} end
+  tasks[#tasks + 1] = {name = name, run = run, clean = clean or silent, reached = reached}
 end
 
 for _, row in ipairs(equi.core.ops) do
@@ -85,36 +103,40 @@ for name, d in pairs(equi.core.docs) do
 end
 table.sort(tasks, function(a, b) return a.name < b.name end)
 
-local function settled()
-  return equi.memory("collect").live
-end
-
 local start_state, start_threads = equi.rng_state(), equi.threads()
 
-local function reset()
+local function reset(task)
   equi.fail_allocation()
   if has_oom then oom.fail() end
+  task.clean()
   equi.rng_state(start_state)
   equi.threads(start_threads)
   equi.debug(false)
 end
 
+-- Of the allocator of tensors and of Lua's own, in this order.
+local memory_words = {"out of memory", "not enough memory"}
+
+local function about_memory(message)
+  for _, words in ipairs(memory_words) do
+    if message:find(words, 1, true) then return true end
+  end
+  return false
+end
+
 -- Runs the task while `arm` lets something fail; checks what is left behind.
-local function try(task, what, arm)
-  local before = settled()
+local function try(task, what, before, arm)
   arm()
   local ok, message = pcall(task.run)
-  reset()
-  if not ok then
+  reset(task)
+  if ok then
+    recovered = recovered + 1
+  else
     failures = failures + 1
     message = tostring(message)
-    if not message:find "out of memory" and not message:find "not enough memory" and
-      not message:find "memory" then
-      fault(task.name, "%s: raised \"%s\"", what, message)
-    end
+    if not about_memory(message) then fault(task.name, "%s: raised \"%s\"", what, message) end
   end
-  message = nil -- luacheck: ignore
-  local after = settled()
+  local after = equi.memory("collect").live -- twice, all of it
   if after ~= before then
     fault(task.name, "%s: %d live bytes before, %d after", what, before, after)
   end
@@ -123,32 +145,46 @@ local function try(task, what, arm)
     equi.grad_enabled(true)
   end
   if equi.ones(3):sum():item() ~= 3 then fault(task.name, "%s: sums are wrong", what) end
+  return after
 end
 
-local function each_failure(task)
+-- What the whole task asks for: allocations of tensors, requests of Lua.
+local function measure(task)
   pcall(task.run) -- modules load, tables are made
+  reset(task)
   local at = equi.memory().allocations
   local requests = has_oom and oom.count() or 0
   local ok, message = pcall(task.run)
-  if not ok then fault(task.name, "does not run: %s", message) end
   local allocations = equi.memory().allocations - at
   requests = has_oom and oom.count() - requests or 0
-  reset()
+  reset(task)
+  if not ok then fault(task.name, "does not run: %s", message) end
+  return allocations, requests
+end
+
+local function each_failure(task)
+  local allocations, requests = measure(task)
+  local live = equi.memory("collect").live
   for n = 1, math.min(allocations, MOST) do
-    try(task, ("allocation %d fails"):format(n), function() equi.fail_allocation(n) end)
-    try(task, ("allocations from %d fail"):format(n), function()
+    live = try(task, ("allocation %d fails"):format(n), live,
+               function() equi.fail_allocation(n) end)
+    live = try(task, ("allocations from %d fail"):format(n), live, function()
       equi.fail_allocation(n, 1 << 40)
     end)
   end
   for n = 1, math.min(requests, MOST) do
-    try(task, ("Lua's request %d fails"):format(n), function() oom.fail(n) end)
+    live = try(task, ("Lua's request %d fails"):format(n), live, function() oom.fail(n) end)
   end
+  beyond = beyond + math.max(0, allocations - MOST) + math.max(0, requests - MOST)
+  if task.reached and not task.reached() then forward_only[#forward_only + 1] = task.name end
 end
 
 for _, task in ipairs(tasks) do
   if os.getenv "OOM_VERBOSE" then io.stderr:write(task.name, "\n") end
   each_failure(task)
 end
-print(("oom: %d tasks, %d clean failures, %d faults%s"):format(#tasks, failures, faults,
+if #forward_only > 0 then print("oom: nothing to go back from: " .. table.concat(forward_only, "; ")) end
+print(("oom: %d tasks, %d failures raised, %d worked after all, %d past the %d-th not tried, " ..
+  "%d faults%s"):format(#tasks, failures, recovered, beyond, MOST, faults,
   has_oom and "" or "; Lua's own allocator was left alone (oom.so is not there)"))
 os.exit(faults == 0)

@@ -140,11 +140,15 @@ static bool all_contiguous(const eq_call *c) {
   return true;
 }
 
-/* A missing result is a failure, even if the op did not look at what its parts returned. */
+/* A missing result or part is a failure, even if the op did not look at what its parts returned. */
 static int composed(eq_call *c) {
+  eq_status outer = eq_error.missed;
+  eq_error.missed = EQ_OK;
   int bad = c->op->compose(c);
   for (int k = 0; k < c->nout && !bad; k++)
     if (!c->out[k]) bad = eq_error.status ? (int)eq_error.status : EQ_ERR;
+  if (eq_error.missed) bad = (int)(eq_error.status = eq_error.missed);
+  eq_error.missed = outer;
   return bad;
 }
 
@@ -312,6 +316,9 @@ static int call_from_c(builder *b, const char *name, const char *letters, va_lis
   if (!bad) bad = eq_apply(c);
   for (int i = 0; i < c->nin; i++)
     if (b->owned[i]) eq_release(c->in[i]);
+  /* a NULL that came in is the failure of an earlier part, which is the one to tell */
+  if (bad && (eq_error.status || !eq_error.missed))
+    eq_error.missed = eq_error.status ? eq_error.status : EQ_ERR;
   return bad;
 }
 

@@ -41,6 +41,9 @@ typedef struct eq_error_info {
   eq_status status;
   size_t wanted; /* bytes asked for, when status is EQ_NOMEM */
   char text[768];
+  /* The last eq_f or eq_fn that failed inside the rule or the composed op that runs: a part that
+   * works afterwards clears `status`, and a rule need not look at every part. */
+  eq_status missed;
 } eq_error_info;
 extern eq_error_info eq_error;
 /* Store the sentence; always returns EQ_ERR. The op's name is put in front by the binding. */

@@ -219,8 +219,12 @@ static int run_rule(heap *h, eq_node *n, eq_tensor **gx, bool graph) {
   eq_error.status = EQ_OK;
   int bad = rebuild_call(n, &c, graph);
   bool outer = eq_in_rule;
+  eq_status missed = eq_error.missed;
   eq_in_rule = true;
+  eq_error.missed = EQ_OK;
   if (!bad) bad = n->op->back(&c, n->gy, gx);
+  if (eq_error.missed) bad = eq_error.missed; /* a part failed: its gradient is not just absent */
+  eq_error.missed = missed;
   eq_in_rule = outer;
   for (int k = 0; k < n->nout; k++) eq_release(c.out[k]);
   if (!bad && eq_error.status) bad = eq_error.status; /* a NULL passed through nested eq_f */

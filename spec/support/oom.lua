@@ -18,18 +18,35 @@ end
 
 local function silent() end
 
+-- Returns a print that keeps its text in place, and a function that takes that text.
+local function recorder()
+  local said = {}
+  local function say(...)
+    for i = 1, select("#", ...) do said[#said + 1] = tostring((select(i, ...))) end
+  end
+  local function take()
+    local text = table.concat(said, " ")
+    said = {}
+    return text
+  end
+  return say, take
+end
+
+-- A task: run; clean, which drops what a failed run leaves behind in the tool; said, which takes
+-- what the run has printed (it must not depend on a failure that was overcome).
 local function example(code)
-  local env = setmetatable({equi = equi, print = silent, x = equi.tensor({{1, 2}, {3, 4}})},
+  local say, said = recorder()
+  local env = setmetatable({equi = equi, print = say, x = equi.tensor({{1, 2}, {3, 4}})},
                            {__index = _G})
-  return load(code, "=example", "t", env)
+  return {run = load(code, "=example", "t", env), clean = silent, said = said}
 end
 
 -- The example with every tensor it makes a leaf, and a backward pass from the last result of the op
--- that requires a gradient, unless the example goes back itself and so uses its graph up. Returns
--- the task; what drops all that a failed run may leave behind, in the tool; and whether the last
--- run had something to go back from.
+-- that requires a gradient, unless the example goes back itself and so uses its graph up. It
+-- prints the gradients. reached: whether there was something to go back from.
 local function with_gradient(row)
-  local last, reached
+  local say, said = recorder()
+  local last, reached, leaves
   local function catch(original)
     return function(...)
       local results = table.pack(original(...))
@@ -43,7 +60,7 @@ local function with_gradient(row)
   local function leaf(original)
     return function(...)
       local x = original(...)
-      if x.dtype == "f32" or x.dtype == "f64" then x:requires_grad_() end
+      if x.dtype == "f32" or x.dtype == "f64" then leaves[#leaves + 1] = x:requires_grad_() end
       return x
     end
   end
@@ -57,16 +74,18 @@ local function with_gradient(row)
     if k == row.name and equi.core[k] then return caught end
     return equi[k]
   end})
-  local env = setmetatable({equi = proxy, print = silent}, {__index = _G})
+  local env = setmetatable({equi = proxy, print = say}, {__index = _G})
   local code = row.example
   if not code:find ":backward" then code = code .. "\nback()" end
   function env.back()
     if not last then return end
     reached = true;
     (last * last):sum():backward()
+    for _, x in ipairs(leaves) do say(x.grad) end
   end
   local chunk = load(code, "=example", "t", env)
   local function run()
+    leaves = {}
     env.x = proxy.tensor {{1, 2}, {3, 4}}
     methods[row.name] = caught_method
     chunk()
@@ -75,31 +94,33 @@ local function with_gradient(row)
   for k in pairs(env) do known[k] = true end
   local function clean()
     methods[row.name] = method
-    last = nil
+    last, leaves = nil, nil
     for k in pairs(env) do
       if not known[k] then env[k] = nil end
     end
   end
-  return run, clean, function() return reached end
+  return {run = run, clean = clean, said = said, reached = function() return reached end}
 end
 
 local tasks = {}
 
-local function add(name, run, clean, reached)
+local function add(name, make, from)
   for _, word in ipairs(arg) do
     if not name:find(word, 1, true) then return end
   end
-  tasks[#tasks + 1] = {name = name, run = run, clean = clean or silent, reached = reached}
+  local task = make(from)
+  task.name = name
+  tasks[#tasks + 1] = task
 end
 
 for _, row in ipairs(equi.core.ops) do
   if not row.hidden and row.example then
-    add(row.name, example(row.example))
-    if row.differentiable then add(row.name .. ", backward", with_gradient(row)) end
+    add(row.name, example, row.example)
+    if row.differentiable then add(row.name .. ", backward", with_gradient, row) end
   end
 end
 for name, d in pairs(equi.core.docs) do
-  if not name:find "^backend" then add(name, example(d.example)) end
+  if not name:find "^backend" then add(name, example, d.example) end
 end
 table.sort(tasks, function(a, b) return a.name < b.name end)
 
@@ -129,8 +150,12 @@ local function try(task, what, before, arm)
   arm()
   local ok, message = pcall(task.run)
   reset(task)
+  local said = task.said()
   if ok then
     recovered = recovered + 1
+    if said ~= task.expected then
+      fault(task.name, "%s: gives %s, not %s", what, said, task.expected)
+    end
   else
     failures = failures + 1
     message = tostring(message)
@@ -154,7 +179,9 @@ local function measure(task)
   reset(task)
   local at = equi.memory().allocations
   local requests = has_oom and oom.count() or 0
+  task.said()
   local ok, message = pcall(task.run)
+  task.expected = task.said()
   local allocations = equi.memory().allocations - at
   requests = has_oom and oom.count() - requests or 0
   reset(task)
@@ -183,7 +210,9 @@ for _, task in ipairs(tasks) do
   if os.getenv "OOM_VERBOSE" then io.stderr:write(task.name, "\n") end
   each_failure(task)
 end
-if #forward_only > 0 then print("oom: nothing to go back from: " .. table.concat(forward_only, "; ")) end
+if #forward_only > 0 then
+  print("oom: nothing to go back from: " .. table.concat(forward_only, "; "))
+end
 print(("oom: %d tasks, %d failures raised, %d worked after all, %d past the %d-th not tried, " ..
   "%d faults%s"):format(#tasks, failures, recovered, beyond, MOST, faults,
   has_oom and "" or "; Lua's own allocator was left alone (oom.so is not there)"))

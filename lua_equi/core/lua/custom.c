@@ -108,7 +108,9 @@ static int run_backward(lua_State *L) { /* protected */
 
 static int back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
   job j = {c, gy, gx};
-  return eq_lua_protected(run_backward, &j, "backward", c->op->name);
+  int bad = eq_lua_protected(run_backward, &j, "backward", c->op->name);
+  eq_error.missed = EQ_OK; /* what failed there was tried again, raised or caught */
+  return bad;
 }
 
 /* ---- a call ---- */

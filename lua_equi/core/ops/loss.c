@@ -274,7 +274,7 @@ static int ce_smoothed(eq_call *c, eq_tensor *logp, eq_tensor *loss, eq_tensor *
   }
   loss = eq_f("add", "TT", eq_f("mul", "Tn", loss, 1 - smooth),
               eq_f("mul", "Tn", all, smooth / (double)l.classes));
-  return give(c, loss ? weighted_mean(loss, weight, c->arg[2].i) : NULL);
+  return give(c, weighted_mean(loss, weight, c->arg[2].i));
 }
 
 static int ce_compose(eq_call *c) {

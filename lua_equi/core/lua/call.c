@@ -39,8 +39,12 @@ static int call(lua_State *L, bool inplace) {
   luaL_checkstack(L, n + 4, r.op->name);
   eq_tensor **box[EQ_MAXOUT];
   for (int k = 0; k < n; k++) box[k] = eq_lua_newbox(L);
+  eq_rng before = eq_default_rng;
   int bad = run(&r, inplace);
-  if (bad && eq_lua_retry(L, bad)) bad = run(&r, inplace);
+  if (bad && eq_lua_retry(L, bad)) {
+    eq_default_rng = before; /* the numbers drawn are those of a call that had its memory at once */
+    bad = run(&r, inplace);
+  }
   if (bad) return eq_lua_raise(L, inplace ? lua_pushfstring(L, "%s_", r.op->name) : r.op->name);
   for (int k = 0; k < r.c.nout; k++) {
     if (k < n)

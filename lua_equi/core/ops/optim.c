@@ -106,22 +106,36 @@ static int check(const eq_tensor *w, const eq_tensor *state, int i) {
   return EQ_OK;
 }
 
+/* All memory is asked for before anything changes: an op that ran out of it is called again. */
+static int own_gradients(const eq_call *c) {
+  for (int i = 0; i < c->count[0]; i++) {
+    eq_tensor *w = c->in[i];
+    if (!w->grad || eq_is_contiguous(w->grad)) continue;
+    eq_tensor *g = eq_clone(w->grad);
+    if (!g) return EQ_NOMEM;
+    eq_release(w->grad);
+    w->grad = g;
+  }
+  return EQ_OK;
+}
+
 /* Runs a rule over all parameters that have a gradient. Lists: weights, then states a, then b. */
 static int update(eq_call *c, rule r, const step *s) {
   int n = c->count[0], na = c->count[1], nb = c->count[2];
   if ((na && na != n) || (nb && nb != n)) return eq_fail("%d parameters, but %d and %d states", n, na, nb);
+  for (int i = 0; i < n; i++)
+    if (c->in[i]->grad && (check(c->in[i], na ? c->in[n + i] : NULL, i) ||
+                           check(c->in[i], nb ? c->in[n + na + i] : NULL, i)))
+      return EQ_ERR;
+  if (own_gradients(c)) return EQ_NOMEM;
   for (int i = 0; i < n; i++) {
     eq_tensor *w = c->in[i], *a = na ? c->in[n + i] : NULL, *b = nb ? c->in[n + na + i] : NULL;
     if (!w->grad) continue;
-    if (check(w, a, i) || check(w, b, i)) return EQ_ERR;
-    eq_tensor *g = eq_contiguous(w->grad);
-    if (!g) return EQ_NOMEM;
-    job j = {r, s, w->dtype, w->data, g->data, a ? a->data : NULL, b ? b->data : NULL};
+    job j = {r, s, w->dtype, w->data, w->grad->data, a ? a->data : NULL, b ? b->data : NULL};
     bool (*asking)(void) = eq_poll;
     eq_poll = NULL; /* a step happens wholly or not at all: no Ctrl-C inside */
     (void)eq_parallel_for(w->numel, PIECE, piece, &j);
     eq_poll = asking;
-    eq_release(g);
     eq_touch(w);
   }
   return EQ_OK;
@@ -161,23 +175,14 @@ static double gradient_norm(const eq_call *c) {
   return sqrt(sum);
 }
 
-static int own_gradients(const eq_call *c) {
-  for (int i = 0; i < c->count[0]; i++) {
-    eq_tensor *w = c->in[i];
-    if (!w->grad || eq_is_contiguous(w->grad)) continue;
-    eq_tensor *g = eq_clone(w->grad);
-    if (!g) return EQ_NOMEM;
-    eq_release(w->grad);
-    w->grad = g;
-  }
-  return EQ_OK;
-}
-
 static int clip_norm(eq_call *c) {
   double most = c->arg[0].f;
   if (!(most > 0)) return eq_fail("max_norm must be above 0, got %g", most);
   if (own_gradients(c)) return EQ_NOMEM;
   double norm = gradient_norm(c), by = most / (norm + 1e-6);
+  c->out[0] = eq_scalar(EQ_F64, norm);
+  c->nout = 1;
+  if (!c->out[0]) return EQ_NOMEM;
   for (int i = 0; by < 1 && i < c->count[0]; i++) {
     eq_tensor *g = c->in[i]->grad;
     if (!g) continue;
@@ -185,9 +190,7 @@ static int clip_norm(eq_call *c) {
     else scale_f64((double *)(void *)g->data, g->numel, by);
     eq_touch(g);
   }
-  c->out[0] = eq_scalar(EQ_F64, norm);
-  c->nout = 1;
-  return c->out[0] ? EQ_OK : EQ_NOMEM;
+  return EQ_OK;
 }
 
 static int clip_value(eq_call *c) {

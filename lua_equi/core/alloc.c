@@ -34,6 +34,8 @@ enum {
   CHURN_SHARE = 4 /* larger blocks take longer to fill: they count less */
 };
 #define HUGE_PAGE ((size_t)2 << 20)
+/* The addresses of a process on today's 64-bit systems: more is refused unasked. */
+#define ADDRESSES ((size_t)1 << 47)
 
 typedef struct block {
   struct block *next;
@@ -82,7 +84,7 @@ static bool must_fail(void) {
 
 void *eq_alloc(size_t bytes) {
   size_t size;
-  if (bytes > (size_t)1 << 60) {
+  if (bytes > ADDRESSES) {
     eq_nomem(bytes);
     return NULL;
   }

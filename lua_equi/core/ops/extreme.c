@@ -19,11 +19,11 @@ enum { LANES = 16 };
     for (; i + LANES <= n; i += LANES)                                                             \
       for (int k = 0; k < LANES; k++) {                                                            \
         S v = x[i + k];                                                                            \
-        lane[k] = (v BETTER lane[k]) | (v != v) ? v : lane[k];                                     \
+        lane[k] = ((v BETTER lane[k]) | (v != v)) ? v : lane[k];                                   \
       }                                                                                            \
-    for (; i < n; i++) best = (x[i] BETTER best) | (x[i] != x[i]) ? x[i] : best;                   \
+    for (; i < n; i++) best = ((x[i] BETTER best) | (x[i] != x[i])) ? x[i] : best;                 \
     for (int k = 0; k < LANES; k++)                                                                \
-      best = (lane[k] BETTER best) | (lane[k] != lane[k]) ? lane[k] : best;                        \
+      best = ((lane[k] BETTER best) | (lane[k] != lane[k])) ? lane[k] : best;                      \
     return best;                                                                                   \
   }                                                                                                \
   static void name##_rows_##sfx(const eq_rows *r, int64_t begin, int64_t end) {                    \

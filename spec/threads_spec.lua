@@ -40,7 +40,8 @@ end
 
 describe("training on SCAN", function()
   for _, batch in ipairs {4, 32} do
-    it(("has the same bits with 1 and 2 threads and when repeated, batch %d"):format(batch), function()
+    it(("has the same bits on 1 and 2 threads and when repeated, batch %d"):format(batch),
+       function()
       local first
       oracle.both_threads(function()
         local bytes = trained(batch, 64)

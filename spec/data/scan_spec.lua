@@ -32,7 +32,7 @@ local function same_lines(expected, got)
   end
 end
 
-describe("scan.generate and interpret", function()
+describe("scan.generate and interpret #words", function()
   it("are the official tasks.txt, line for line", function()
     same_lines(official "tasks.txt.gz", scan.generate())
   end)
@@ -71,7 +71,7 @@ describe("scan.generate and interpret", function()
   end)
 end)
 
-describe("scan.split", function()
+describe("scan.split #words", function()
   local files = {
     length = "length_split/tasks_%s_length",
     add_jump = "add_prim_split/tasks_%s_addprim_jump",
@@ -107,7 +107,7 @@ describe("scan.split", function()
   end)
 end)
 
-describe("scan.holdout", function()
+describe("scan.holdout #words", function()
   it("divides by the seed", function()
     local list = (scan.split "add_jump")
     local train, validation = scan.holdout(list, {seed = 1})
@@ -174,7 +174,7 @@ describe("scan.read", function()
   end)
 end)
 
-describe("symmetries of SCAN", function()
+describe("symmetries of SCAN #words", function()
   local function holds(g)
     for _, pair in ipairs(scan.generate()) do
       local meant = scan.interpret(scan.apply(g.input, pair.input))
@@ -228,7 +228,7 @@ describe("symmetries of SCAN", function()
   end)
 end)
 
-describe("vocabularies", function()
+describe("vocabularies #words", function()
   it("are fixed for the whole set and reversible", function()
     local input, output = scan.vocabularies()
     assert.equal(15, #input)

@@ -2,7 +2,9 @@
 --
 -- An optimizer holds a list of parameters (or groups of them with their own options) and the state
 -- of each. step() is one C pass over all parameters of a group (core/ops/optim.c). Formulas,
--- defaults and option names are PyTorch's, so recipes carry over.
+-- defaults and option names are PyTorch's, so recipes carry over. Methods:
+-- opt:step(), opt:zero_grad(), opt:lr() and opt:lr(x) to read and set the learning rate,
+-- opt:state_dict() and opt:load_state_dict(saved).
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local module = require "lua_equi.nn.module"

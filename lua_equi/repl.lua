@@ -233,7 +233,10 @@ lua_equi: tensors, gradients, and networks made equivariant to a group.
 
 local function help_overview()
   local out, line = {overview .. "functions:"}, " "
-  for _, name in ipairs(sorted_keys(known(), function(k) return not k:find "[.:]" end)) do
+  local names = sorted_keys(core, function(k, v)
+    return type(v) == "function" and (known()[k] or docstring.of(v)) and root()[k] ~= nil
+  end)
+  for _, name in ipairs(names) do
     if #line + #name > 96 then
       out[#out + 1] = line
       line = " "

@@ -2,6 +2,7 @@
 --
 -- Everything here is built from ops and so differentiable. Methods are added to the table that all
 -- tensors share; `require "lua_equi"` loads this file.
+local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 
 local nearest = require "lua_equi.nearest"
@@ -82,6 +83,7 @@ end
 ---@param dim? integer 1 by default
 ---@return equi.Tensor[] parts
 function methods.split(x, size, dim)
+  arguments.tensor("split", "x", x)
   dim = check_dim(x, dim, "split")
   local total = x:size(dim)
   local parts, at = {}, 1
@@ -117,6 +119,7 @@ end
 ---@param dim? integer 1 by default
 ---@return equi.Tensor[] parts
 function methods.chunk(x, n, dim)
+  arguments.tensor("chunk", "x", x)
   dim = check_dim(x, dim, "chunk")
   check_count(n, "chunk", "the number of parts", 1)
   return methods.split(x, math.max(1, (x:size(dim) + n - 1) // n), dim)
@@ -131,6 +134,7 @@ end
 ---@param dim? integer 1 by default
 ---@return equi.Tensor[] entries
 function methods.unbind(x, dim)
+  arguments.tensor("unbind", "x", x)
   dim = check_dim(x, dim, "unbind")
   local entries = {}
   for i = 1, x:size(dim) do
@@ -192,5 +196,89 @@ end
 function methods.long(x)
   return x:to("i64")
 end
+
+-- ---- functions ----
+
+-- The options of a constructor after x: x's dtype unless another is given.
+local function like(who, x, opts)
+  if not core.is_tensor(x) then
+    error(("%s: x must be a tensor, got %s"):format(who, arguments.shown(x)), 3)
+  end
+  if opts ~= nil and type(opts) ~= "table" then
+    error(("%s: options must be a table, got %s"):format(who, arguments.shown(opts)), 3)
+  end
+  local own = {dtype = x.dtype}
+  for k, v in pairs(opts or {}) do own[k] = v end
+  return own
+end
+
+--- A tensor of zeros with the shape and dtype of another.
+---
+--- Example:
+---     print(equi.zeros_like(equi.ones(2, 3)):size())   --> 2 3
+---@param x equi.Tensor
+---@param opts? table {dtype = x.dtype, requires_grad = false}
+---@return equi.Tensor
+function core.zeros_like(x, opts)
+  opts = like("zeros_like", x, opts)
+  local y = core.zeros(x.shape, opts)
+  return y
+end
+
+--- A tensor of ones with the shape and dtype of another.
+---
+--- Example:
+---     print(equi.ones_like(equi.zeros(2)):sum():item())   --> 2.0
+---@param x equi.Tensor
+---@param opts? table {dtype = x.dtype, requires_grad = false}
+---@return equi.Tensor
+function core.ones_like(x, opts)
+  opts = like("ones_like", x, opts)
+  local y = core.ones(x.shape, opts)
+  return y
+end
+
+--- A tensor filled with one value, with the shape and dtype of another.
+---
+--- Example:
+---     print(equi.full_like(equi.zeros(2), 3):sum():item())   --> 6.0
+---@param x equi.Tensor
+---@param value number
+---@param opts? table {dtype = x.dtype, requires_grad = false}
+---@return equi.Tensor
+function core.full_like(x, value, opts)
+  opts = like("full_like", x, opts)
+  arguments.number("full_like", "value", value)
+  local y = core.full(x.shape, value, opts)
+  return y
+end
+
+--- Random numbers uniform in [0, 1), with the shape and dtype of another tensor.
+---
+--- Example:
+---     print(equi.rand_like(equi.zeros(2, 3)):size())   --> 2 3
+---@param x equi.Tensor
+---@param opts? table {dtype = x.dtype, requires_grad = false, generator =}
+---@return equi.Tensor
+function core.rand_like(x, opts)
+  opts = like("rand_like", x, opts)
+  local y = core.rand(x.shape, opts)
+  return y
+end
+
+--- Random numbers from the normal distribution, with the shape and dtype of another tensor.
+---
+--- Example:
+---     print(equi.randn_like(equi.zeros(2, 3)):size())   --> 2 3
+---@param x equi.Tensor
+---@param opts? table {dtype = x.dtype, requires_grad = false, generator =}
+---@return equi.Tensor
+function core.randn_like(x, opts)
+  opts = like("randn_like", x, opts)
+  local y = core.randn(x.shape, opts)
+  return y
+end
+
+core.split, core.chunk, core.unbind = methods.split, methods.chunk, methods.unbind
 
 return methods

@@ -89,6 +89,64 @@ group("messages of check, combine, train and files", {
     "tensors by name, got a module; of a module, give m:state_dict()"},
 })
 
+group("messages of the core", {
+  {'equi.arange("a")', 'arange: last must be a number, got "a"'},
+  {"equi.linspace(1)", "linspace: last must be a number, got no value"},
+  {'equi.memory("foo")',
+    'memory: the verb must be one of "trim", "collect", "reset_peak", got "foo"'},
+  {"equi.png_read {}", "png_read: the file name must be a string, got table"},
+  {'equi.png_write("x", 3)', "png_write: pixels must be a string, got number"},
+  {"equi.ones(3):normal_(1, {})", "normal_: std must be a number, got table"},
+  {'equi.frombytes("abc")', "frombytes: 3 bytes do not fill 0 of f32, 4 bytes each; " ..
+    "{dtype = ...} says what the bytes are"},
+  {"equi.no_grad(3)", "no_grad: needs a function to run without recording, got number"},
+  {'equi.default_dtype("f16")', 'default_dtype: dtype must be "f32" or "f64", got "f16"'},
+  {'equi.cat {equi.ones(2), equi.ones(2, {dtype = "f64"})}',
+    'cat: tensors of dtype f32 and f64 do not mix; convert one: x:to "f64"'},
+  {"equi.ones(2, {requires_grad = 3})", "ones: requires_grad must be true or false, got 3"},
+  {"equi.randn(2, {requires_grad = 3})", "randn: requires_grad must be true or false, got 3"},
+  {"weight.requires_grad = 3", "assignment: requires_grad must be true or false, got 3"},
+  {"equi.zeros({2, 3}, 4)", "zeros: one list of sizes is enough, 4 is left over"},
+  {"equi.softmax()", "softmax: x is missing; call it as softmax(x, dim = -1)"},
+  {'equi.ones(3)[equi.tensor({1}, {dtype = "i64"})] = 3',
+    "assignment: at an index tensor use x:scatter(dim, ids, values)"},
+  {"equi.ones(2, 3, {requires_grad = true}):qr():sum():backward()", "backward: qr has a " ..
+    "gradient for matrices with at least as many rows as columns, got 2 x 3"},
+  {"equi.zeros_like(3)", "zeros_like: x must be a tensor, got 3"},
+  {"equi.split(3, 1)", "split: x must be a tensor, got 3"},
+})
+
+describe("functions like another tensor", function()
+  local x = equi.zeros(2, 3, {dtype = "f64"})
+
+  it("have its shape and dtype", function()
+    for name, value in pairs {zeros = 0, ones = 1, full = 7} do
+      local y = equi[name .. "_like"](x, name == "full" and 7 or nil)
+      assert.same({"f64", {2, 3}, value * 6}, {y.dtype, y.shape, y:sum():item()})
+    end
+    assert.equal("f64", equi.randn_like(x).dtype)
+    assert.equal("f32", equi.rand_like(x, {dtype = "f32"}).dtype)
+    assert.is_true(equi.ones_like(x, {requires_grad = true}).requires_grad)
+  end)
+
+  it("and the parts of one are there as functions", function()
+    assert.equal(2, #equi.split(x, 1))
+    assert.equal(3, #equi.unbind(x, 2))
+    assert.equal(2, #equi.chunk(x, 2))
+  end)
+end)
+
+describe("the public table", function()
+  it("has no test hooks, and help lists no methods as functions", function()
+    assert.is_nil(rawget(equi, "fail_allocation"))
+    assert.is_function(equi.core.fail_allocation)
+    local text = equi.help()
+    assert.matches(" zeros_like", text, 1, true)
+    assert.is_nil(text:find(" uniform_", 1, true))
+    assert.is_nil(text:find(" backward", 1, true))
+  end)
+end)
+
 describe("print", function()
   it("shows the functions of a sequential", function()
     local net = equi.nn.sequential(equi.nn.linear(2, 3), equi.tanh, function(x) return x end)

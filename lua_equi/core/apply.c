@@ -38,6 +38,13 @@ int eq_broadcast(int n, eq_tensor *const *x, int *ndim, int64_t *shape) {
   return EQ_OK;
 }
 
+/* The dtype that holds more of the other's values. */
+static eq_dtype wider(eq_dtype a, eq_dtype b) {
+  static const int rank[EQ_NDTYPE] = {
+      [EQ_BOOL] = 0, [EQ_U8] = 1, [EQ_I64] = 2, [EQ_F32] = 3, [EQ_F64] = 4};
+  return rank[a] >= rank[b] ? a : b;
+}
+
 /* ---- checks ---- */
 static int check_dtypes(const eq_call *c) {
   if (c->nin == 1 || (c->nin == 2 && c->in[0] && c->in[1] && c->in[0]->dtype == c->in[1]->dtype))
@@ -57,7 +64,7 @@ static int check_dtypes(const eq_call *c) {
       else if (first->dtype != c->in[i]->dtype)
         return eq_fail("tensors of dtype %s and %s do not mix; convert one: x:to \"%s\"",
                        eq_dtype_name(first->dtype), eq_dtype_name(c->in[i]->dtype),
-                       eq_dtype_name(first->dtype));
+                       eq_dtype_name(wider(first->dtype, c->in[i]->dtype)));
     }
   }
   return EQ_OK;

@@ -55,9 +55,9 @@ describe("memory of groups and actions", function()
       job()
       local before = live()
       for n = 1, 60 do
-        equi.fail_allocation(n)
+        equi.core.fail_allocation(n)
         local ok, why = pcall(job)
-        equi.fail_allocation()
+        equi.core.fail_allocation()
         assert.is_true(ok or tostring(why):find("memory", 1, true) ~= nil, why)
       end
       assert.equal(before, live())

@@ -131,7 +131,8 @@ describe("nn modules", function()
   end)
 
   it("print as a tree", function()
-    assert.equal("sequential()\n  [1]: linear(2, 3)\n  [2]: equi.tanh\n  [3]: sequential()\n    [1]: dropout(0.5)",
+    assert.equal("sequential()\n  [1]: linear(2, 3)\n  [2]: equi.tanh\n" ..
+      "  [3]: sequential()\n    [1]: dropout(0.5)",
       tostring(nn.sequential(nn.linear(2, 3), equi.tanh, nn.sequential(nn.dropout()))))
   end)
 

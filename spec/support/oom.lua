@@ -134,7 +134,7 @@ table.sort(tasks, function(a, b) return a.name < b.name end)
 local start_state, start_threads = equi.rng_state(), equi.threads()
 
 local function reset(task)
-  equi.fail_allocation()
+  equi.core.fail_allocation()
   if has_oom then oom.fail() end
   task.clean()
   equi.rng_state(start_state)
@@ -201,9 +201,9 @@ local function each_failure(task)
   local live = equi.memory("collect").live
   for n = 1, allocations do
     live = try(task, ("allocation %d fails"):format(n), live,
-               function() equi.fail_allocation(n) end)
+               function() equi.core.fail_allocation(n) end)
     live = try(task, ("allocations from %d fail"):format(n), live, function()
-      equi.fail_allocation(n, 1 << 40)
+      equi.core.fail_allocation(n, 1 << 40)
     end)
   end
   for n = 1, requests do

@@ -66,6 +66,22 @@ static void check_option_names(reader *r) {
   eq_lua_check_keys(r->L, r->options, r->op->name, valid);
 }
 
+/* The signature as a user calls it: "x:float, dim:dim=-1 -> y" becomes "x, dim = -1". */
+static const char *usage(reader *r) {
+  luaL_Buffer b;
+  luaL_buffinit(r->L, &b);
+  bool kind = false;
+  for (const char *s = r->op->sig; *s && strncmp(s, " ->", 3) && strncmp(s, "->", 2); s++) {
+    kind = (kind || *s == ':') && *s != ',' && *s != '=';
+    if (*s == '=')
+      luaL_addstring(&b, " = ");
+    else if (!kind)
+      luaL_addchar(&b, *s);
+  }
+  luaL_pushresult(&b);
+  return lua_tostring(r->L, -1);
+}
+
 /* ---- one argument ---- */
 /* How a wrong value is shown in a message. */
 static const char *shown(lua_State *L, int i) {
@@ -156,6 +172,12 @@ double eq_lua_checknumber(lua_State *L, int i, const char *who, const char *name
   if (lua_type(L, i) != LUA_TNUMBER)
     luaL_error(L, "%s: %s must be a number, got %s", who, name, shown(L, i));
   return lua_tonumber(L, i);
+}
+
+bool eq_lua_checkbool(lua_State *L, int i, const char *who, const char *name) {
+  if (!lua_isnoneornil(L, i) && !lua_isboolean(L, i))
+    luaL_error(L, "%s: %s must be true or false, got %s", who, name, shown(L, i));
+  return lua_toboolean(L, i);
 }
 
 /* 1-based or negative dim of the first tensor -> 0-based. */
@@ -267,14 +289,14 @@ static int read_value(reader *r, const eq_param *p, int i, int last, int *lists)
 static void use_default(reader *r, const eq_param *p, int *lists) {
   eq_call *c = &r->c;
   if (p->kind <= EQ_P_OPERAND) {
-    if (!p->optional) fail(r, "%s is missing; call it as %s(%s)", p->name, r->op->name, r->op->sig);
+    if (!p->optional) fail(r, "%s is missing; call it as %s(%s)", p->name, r->op->name, usage(r));
     if (p->kind == EQ_P_TENSORS)
       c->count[(*lists)++] = 0;
     else
       add_input(r, NULL);
     return;
   }
-  if (!p->optional) fail(r, "%s is missing; call it as %s(%s)", p->name, r->op->name, r->op->sig);
+  if (!p->optional) fail(r, "%s is missing; call it as %s(%s)", p->name, r->op->name, usage(r));
   if (!p->has_default) return;
   c->given |= 1u << p->slot;
   if (p->kind == EQ_P_NUM)
@@ -333,7 +355,7 @@ static void read_params(reader *r) {
   int last = r->options ? r->options - 1 : r->top;
   if (r->next <= last)
     fail(r, "too many arguments: %s is left over; call it as %s(%s)", shown(L, r->next),
-         r->op->name, r->op->sig);
+         r->op->name, usage(r));
 }
 
 /* ---- operands that are numbers must fit the dtype of the tensors ---- */

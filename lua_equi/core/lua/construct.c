@@ -16,9 +16,11 @@ eq_dtype eq_lua_default_dtype(lua_State *L) {
 static int default_dtype_(lua_State *L) {
   eq_dtype old = eq_lua_default_dtype(L);
   if (!lua_isnoneornil(L, 1)) {
-    eq_dtype t = eq_lua_checkdtype(L, 1, "default_dtype");
-    if (!eq_is_float(t))
-      return luaL_error(L, "default_dtype: must be \"f32\" or \"f64\", got \"%s\"", eq_dtype_name(t));
+    const char *s = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : "";
+    eq_dtype t = !strcmp(s, "f64") ? EQ_F64 : EQ_F32;
+    if (t == EQ_F32 && strcmp(s, "f32"))
+      return luaL_error(L, "default_dtype: dtype must be \"f32\" or \"f64\", got %s",
+                        *s ? lua_pushfstring(L, "\"%s\"", s) : luaL_tolstring(L, 1, NULL));
     lua_pushinteger(L, t);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &default_key);
   }
@@ -45,7 +47,7 @@ static options read_options(lua_State *L, const char *who) {
     o.given = true;
   }
   lua_getfield(L, top, "requires_grad");
-  o.requires_grad = lua_toboolean(L, -1);
+  o.requires_grad = eq_lua_checkbool(L, -1, who, "requires_grad");
   lua_settop(L, top - 1);
   return o;
 }
@@ -62,8 +64,10 @@ int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, co
   int n = table ? (int)lua_rawlen(L, i) : lua_gettop(L) - i + 1;
   if (n > max) luaL_error(L, "%s: %s has %d entries, at most %d are possible", who, name, n, max);
   for (int k = 0; k < n; k++) {
-    if (table) lua_rawgeti(L, i, k + 1);
-    else lua_pushvalue(L, i + k);
+    if (table)
+      lua_rawgeti(L, i, k + 1);
+    else
+      lua_pushvalue(L, i + k);
     out[k] = eq_lua_checkint(L, -1, who, name);
     lua_pop(L, 1);
   }
@@ -149,8 +153,8 @@ static void measure(lua_State *L, int i, nest *s) {
 
 static void store(lua_State *L, eq_tensor *x, int64_t flat) {
   if (x->dtype == EQ_BOOL) {
-    if (!lua_isboolean(L, -1)) luaL_error(L, "tensor: a bool tensor takes true and false, got %s",
-                                          luaL_typename(L, -1));
+    if (!lua_isboolean(L, -1))
+      luaL_error(L, "tensor: a bool tensor takes true and false, got %s", luaL_typename(L, -1));
     ((bool *)(void *)x->data)[flat] = lua_toboolean(L, -1);
     return;
   }
@@ -167,8 +171,10 @@ static void store(lua_State *L, eq_tensor *x, int64_t flat) {
     if (!ok || (x->dtype == EQ_U8 && (n < 0 || n > 255)))
       luaL_error(L, "tensor: %s does not fit into an %s tensor", luaL_tolstring(L, -1, NULL),
                  eq_dtype_name(x->dtype));
-    if (x->dtype == EQ_I64) ((int64_t *)(void *)x->data)[flat] = n;
-    else ((uint8_t *)x->data)[flat] = (uint8_t)n;
+    if (x->dtype == EQ_I64)
+      ((int64_t *)(void *)x->data)[flat] = n;
+    else
+      ((uint8_t *)x->data)[flat] = (uint8_t)n;
   }
   }
 }
@@ -196,7 +202,8 @@ static int tensor(lua_State *L) {
   nest s;
   int64_t flat = 0;
   if (lua_gettop(L) != 1 || lua_isnil(L, 1))
-    return luaL_error(L, "tensor: call it as tensor(numbers, {dtype = ...}) with one table or number");
+    return luaL_error(L,
+                      "tensor: call it as tensor(numbers, {dtype = ...}) with one table or number");
   eq_lua_pressure(L);
   eq_tensor **box = eq_lua_newbox(L);
   if (y) {
@@ -221,14 +228,19 @@ static int frombytes(lua_State *L) { /* frombytes(string, {sizes}, {dtype=}) */
   if (lua_type(L, 1) != LUA_TSTRING) return luaL_error(L, "frombytes: needs a string of bytes");
   const char *s = lua_tolstring(L, 1, &len);
   int n = 1;
-  if (lua_isnoneornil(L, 2)) shape[0] = (int64_t)(len / eq_size(o.dtype));
-  else n = eq_lua_sizes(L, 2, shape, EQ_MAXDIM, "frombytes", "sizes");
+  if (lua_isnoneornil(L, 2))
+    shape[0] = (int64_t)(len / eq_size(o.dtype));
+  else
+    n = eq_lua_sizes(L, 2, shape, EQ_MAXDIM, "frombytes", "sizes");
   eq_tensor **box = eq_lua_newbox(L);
   *box = eq_empty(o.dtype, n, shape);
   if (!*box) return eq_lua_raise(L, "frombytes");
   if ((size_t)(*box)->numel * eq_size(o.dtype) != len)
-    return luaL_error(L, "frombytes: %I bytes do not fill %s of %s", (LUAI_UACINT)len,
-                      eq_shape_of(*box), eq_dtype_name(o.dtype));
+    return luaL_error(L,
+                      "frombytes: %I bytes do not fill %s of %s, %d bytes each; {dtype = ...} "
+                      "says what the bytes are",
+                      (LUAI_UACINT)len, eq_shape_of(*box), eq_dtype_name(o.dtype),
+                      (int)eq_size(o.dtype));
   for (size_t i = 0; o.dtype == EQ_BOOL && i < len; i++)
     if ((unsigned char)s[i] > 1)
       return luaL_error(L, "frombytes: byte %I is %d; a bool tensor takes 0 and 1",
@@ -238,7 +250,8 @@ static int frombytes(lua_State *L) { /* frombytes(string, {sizes}, {dtype=}) */
 }
 
 /* ---- ranges ---- */
-static int arange(lua_State *L) { /* arange(last) or arange(first, last, step): both ends included */
+static int
+arange(lua_State *L) { /* arange(last) or arange(first, last, step): both ends included */
   options o = read_options(L, "arange");
   double a = 1, b = eq_lua_checknumber(L, 1, "arange", lua_isnoneornil(L, 2) ? "last" : "first"),
          step = lua_isnoneornil(L, 3) ? 1 : eq_lua_checknumber(L, 3, "arange", "step");
@@ -285,14 +298,16 @@ static int eye(lua_State *L) {
   return finish(L, *box, &o, "eye");
 }
 
-static const luaL_Reg functions[] = {{"tensor", tensor}, {"zeros", zeros}, {"ones", ones},
-                                     {"full", full}, {"arange", arange}, {"linspace", linspace},
-                                     {"eye", eye}, {"frombytes", frombytes},
-                                     {"default_dtype", default_dtype_}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"tensor", tensor}, {"zeros", zeros},         {"ones", ones},
+    {"full", full},     {"arange", arange},       {"linspace", linspace},
+    {"eye", eye},       {"frombytes", frombytes}, {"default_dtype", default_dtype_},
+    {NULL, NULL}};
 
 static const eq_lua_doc docs[] = {
     {"tensor", "values, {dtype=, requires_grad=} -> x",
-     "A tensor from a number, nested tables of numbers or booleans, or a copy of a tensor.\nRows must "
+     "A tensor from a number, nested tables of numbers or booleans, or a copy of a tensor.\nRows "
+     "must "
      "have equal lengths. dtype: f32 by default (bool for booleans).",
      "local x = equi.tensor({{1, 2}, {3, 4}})\nprint(x[2][1]:item())  --> 3.0"},
     {"zeros", "sizes..., {dtype=, requires_grad=} -> x", "A tensor of zeros.",

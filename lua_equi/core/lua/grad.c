@@ -100,8 +100,11 @@ static int leave(lua_State *L, int status, lua_KContext old) {
 
 static int no_grad(lua_State *L) {
   lua_KContext old = eq_grad_enabled;
-  if (lua_gettop(L) == 0 || lua_isnil(L, 1))
-    return luaL_error(L, "no_grad: needs a function to run without recording");
+  bool callable = lua_isfunction(L, 1) || luaL_getmetafield(L, 1, "__call") != LUA_TNIL;
+  if (!callable)
+    return luaL_error(L, "no_grad: needs a function to run without recording, got %s",
+                      luaL_typename(L, 1));
+  if (!lua_isfunction(L, 1)) lua_pop(L, 1);
   eq_grad_enabled = false;
   return leave(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, old, leave), old);
 }

@@ -10,6 +10,7 @@
 
 #include "equi.h"
 #include "image/image.h"
+#include "lua_equi.h"
 
 #define BOX "lua_equi.core.pixels"
 #define MAX_PIXELS ((lua_Integer)1 << 26) /* 8,192 x 8,192: larger than any picture trained on */
@@ -47,20 +48,27 @@ static int push_failure(lua_State *L) {
   return 2;
 }
 
-static const char *check_path(lua_State *L, int arg) {
+static const char *check_string(lua_State *L, int i, size_t *n, const char *who, const char *name) {
+  if (lua_type(L, i) != LUA_TSTRING)
+    luaL_error(L, "%s: %s must be a string, got %s", who, name, luaL_typename(L, i));
+  return lua_tolstring(L, i, n);
+}
+
+static const char *check_path(lua_State *L, const char *who) {
   size_t n = 0;
-  const char *path = luaL_checklstring(L, arg, &n);
-  luaL_argcheck(L, n > 0 && strlen(path) == n, arg, "a file name is not empty and holds no \\0");
+  const char *path = check_string(L, 1, &n, who, "the file name");
+  if (n == 0 || strlen(path) != n)
+    luaL_error(L, "%s: a file name is not empty and holds no \\0", who);
   return path;
 }
 
 static int png_write(lua_State *L) {
   size_t n = 0;
-  const char *path = check_path(L, 1);
-  const char *bytes = luaL_checklstring(L, 2, &n);
-  const lua_Integer h = luaL_checkinteger(L, 3);
-  const lua_Integer w = luaL_checkinteger(L, 4);
-  const lua_Integer c = luaL_checkinteger(L, 5);
+  const char *path = check_path(L, "png_write");
+  const char *bytes = check_string(L, 2, &n, "png_write", "pixels");
+  const lua_Integer h = eq_lua_checkint(L, 3, "png_write", "height");
+  const lua_Integer w = eq_lua_checkint(L, 4, "png_write", "width");
+  const lua_Integer c = eq_lua_checkint(L, 5, "png_write", "channels");
   if (c != 1 && c != 3 && c != 4)
     return luaL_error(L, "png_write: %I channels; a picture has 1 (gray), 3 (RGB) or 4 (RGBA)",
                       (LUAI_UACINT)c);
@@ -76,9 +84,11 @@ static int png_write(lua_State *L) {
 }
 
 static int png_read(lua_State *L) {
-  const char *path = check_path(L, 1);
-  const lua_Integer max_pixels = luaL_optinteger(L, 2, MAX_PIXELS);
-  luaL_argcheck(L, max_pixels > 0, 2, "the limit on pixels must be positive");
+  const char *path = check_path(L, "png_read");
+  const lua_Integer max_pixels =
+      lua_isnoneornil(L, 2) ? MAX_PIXELS : eq_lua_checkint(L, 2, "png_read", "max_pixels");
+  if (max_pixels < 1)
+    return luaL_error(L, "png_read: max_pixels must be positive, got %I", (LUAI_UACINT)max_pixels);
   int64_t h = 0, w = 0;
   int c = 0;
   struct box *box = push_box(L);

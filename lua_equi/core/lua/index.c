@@ -130,11 +130,11 @@ static int set(lua_State *L) {
     if (!(*r = eq_f("where", "ttt", key, y, x)) || eq_copy(x, *r))
       return eq_lua_raise(L, "assignment");
   } else if (key) {
-    return luaL_error(L, "assignment: at an index tensor use scatter");
+    return luaL_error(L, "assignment: at an index tensor use x:scatter(dim, ids, values)");
   } else {
     eq_tensor **part = take(L, x, 2), **copy = eq_lua_newbox(L);
     if ((*part)->storage != x->storage)
-      return luaL_error(L, "assignment: at an index tensor use scatter");
+      return luaL_error(L, "assignment: at an index tensor use x:scatter(dim, ids, values)");
     if (y->storage == x->storage && !(*copy = eq_clone(y))) return eq_lua_raise(L, "assignment");
     if (eq_copy(*part, *copy ? *copy : y)) return eq_lua_raise(L, "assignment");
   }

@@ -58,6 +58,7 @@ bool eq_lua_is_options(lua_State *L, int i); /* a table whose first key is a str
 /* The number of entries used up is returned; nil-terminated list of valid keys is checked. */
 void eq_lua_check_keys(lua_State *L, int i, const char *who, const char *const *valid);
 eq_dtype eq_lua_default_dtype(lua_State *L); /* of constructors without {dtype=} */
+bool eq_lua_checkbool(lua_State *L, int i, const char *who, const char *name); /* nil: false */
 int64_t eq_lua_checkint(lua_State *L, int i, const char *who, const char *name);
 double eq_lua_checknumber(lua_State *L, int i, const char *who, const char *name);
 /* The number or boolean at place i as a tensor without dims in a box pushed on the stack (taken by

@@ -22,7 +22,7 @@ static options read_options(lua_State *L, const char *who, const char *const *va
   eq_lua_check_keys(L, top, who, valid);
   if (lua_getfield(L, top, "dtype") != LUA_TNIL) o.dtype = eq_lua_checkdtype(L, -1, who);
   lua_getfield(L, top, "requires_grad");
-  o.requires_grad = lua_toboolean(L, -1);
+  o.requires_grad = eq_lua_checkbool(L, -1, who, "requires_grad");
   lua_getfield(L, top, "replacement");
   o.replacement = lua_toboolean(L, -1);
   if (lua_getfield(L, top, "generator") != LUA_TNIL) {

@@ -1,5 +1,6 @@
 /* state.c (binding) -- what is set for the whole process: seed, threads, memory. */
 #include "lua_equi.h"
+#include <string.h>
 
 /* ---- random numbers ---- */
 static int seed(lua_State *L) {
@@ -68,7 +69,14 @@ static int memory(lua_State *L) {
     if (eq_mem.cached > eq_mem.cache_limit) eq_trim();
   } else if (!lua_isnoneornil(L, 1)) {
     static const char *const verb[] = {"trim", "collect", "reset_peak", NULL};
-    int v = luaL_checkoption(L, 1, NULL, verb);
+    const char *s = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : "";
+    int v = 0;
+    while (verb[v] && strcmp(verb[v], s)) v++;
+    if (!verb[v])
+      return luaL_error(L,
+                        "memory: the verb must be one of \"trim\", \"collect\", "
+                        "\"reset_peak\", got %s",
+                        *s ? lua_pushfstring(L, "\"%s\"", s) : luaL_tolstring(L, 1, NULL));
     if (v <= 1) lua_gc(L, LUA_GCCOLLECT), lua_gc(L, LUA_GCCOLLECT);
     if (v == 0) eq_trim();
     if (v == 2) eq_mem.peak = eq_mem.live;

@@ -128,7 +128,8 @@ static int newindex_event(lua_State *L) {
     const char *k = lua_tostring(L, 2);
     if (!strcmp(k, "grad")) return set_grad(L, x);
     if (!strcmp(k, "requires_grad")) {
-      if (eq_require_grad(x, lua_toboolean(L, 3))) return eq_lua_raise(L, "requires_grad");
+      if (eq_require_grad(x, eq_lua_checkbool(L, 3, "assignment", k)))
+        return eq_lua_raise(L, "requires_grad");
       return 0;
     }
     return luaL_error(L, "tensor: field \"%s\" cannot be set; grad and requires_grad can", k);
@@ -236,7 +237,7 @@ static int detach(lua_State *L) {
 
 static int requires_grad_(lua_State *L) {
   eq_tensor *x = eq_lua_checktensor(L, 1, "requires_grad_", "x");
-  bool on = lua_isnone(L, 2) || lua_toboolean(L, 2);
+  bool on = lua_isnone(L, 2) || eq_lua_checkbool(L, 2, "requires_grad_", "on");
   if (eq_require_grad(x, on)) return eq_lua_raise(L, "requires_grad_");
   lua_settop(L, 1);
   return 1;

@@ -86,7 +86,7 @@ static int qr_run(eq_call *c) {
 static int qr_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
   eq_tensor *q = c->out[0], *r = c->out[1];
   if (rows_of(c->in[0]) < cols_of(c->in[0]))
-    return eq_fail("has a gradient for matrices with at least as many rows as columns, got %s",
+    return eq_fail("qr has a gradient for matrices with at least as many rows as columns, got %s",
                    eq_shape_of(c->in[0]));
   eq_tensor *m = eq_f("sub", "TT", mm(keep(r), mt(gy[1])), mm(mt(gy[0]), keep(q)));
   eq_tensor *low = half_lower(m);

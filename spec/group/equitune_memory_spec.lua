@@ -54,9 +54,9 @@ describe("memory of equituned models:", function()
       job()
       local before = live()
       for n = 1, 120 do
-        equi.fail_allocation(n)
+        equi.core.fail_allocation(n)
         local ok, why = pcall(job)
-        equi.fail_allocation()
+        equi.core.fail_allocation()
         w.grad = nil
         assert.is_true(ok or tostring(why):find("memory", 1, true) ~= nil, why)
       end

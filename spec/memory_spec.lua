@@ -63,7 +63,9 @@ describe("the peak of a loop of big temporaries", function()
       for _ = 1, 100 do x = x + 1 end
       return equi.memory().peak
     end
-    assert.is_true(peak_with(4 * MB) < 7 * MB)
+    -- Where Lua's own heap is larger than the limit, as after many specs, collections wait for it.
+    local least = equi.memory().live + collectgarbage "count" * 1024
+    assert.is_true(peak_with(4 * MB) < math.max(4 * MB, least) + 3 * MB)
     assert.is_true(peak_with(40 * MB) > 20 * MB)
   end)
 end)

@@ -15,7 +15,8 @@ local function load_model(name)
   local path = root and root .. name .. ".lua"
   local f = path and io.open(path)
   if not f then
-    if not found:find("module 'lua_equi.models." .. name .. "' not found", 1, true) then error(found, 0) end
+    local absent = "module 'lua_equi.models." .. name .. "' not found"
+    if not found:find(absent, 1, true) then error(found, 0) end
     return nil
   end
   f:close()

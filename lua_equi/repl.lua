@@ -33,7 +33,8 @@ end
 local function doc_entry(name, d)
   local before, after = d.sig:match "^(.-)%s*%->%s*(.*)$"
   before = before or d.sig
-  local title = ("%s(%s)"):format(name, before:gsub("^%(%)$", "")) .. (after and " -> " .. after or "")
+  local title = ("%s(%s)"):format(name, before:gsub("^%(%)$", ""))
+  if after then title = title .. " -> " .. after end
   if d.sig:find ";" then title = name .. ": " .. d.sig end
   return {name = name, title = title, text = d.doc, example = d.example}
 end

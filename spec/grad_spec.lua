@@ -228,7 +228,7 @@ describe("a hook", function()
     local function run(f)
       local y = x * 2
       y:hook(f)
-      local weighted = y * equi.tensor({3, 5}, {dtype = x.dtype}) -- its gradient is no expanded view
+      local weighted = y * equi.tensor({3, 5}, {dtype = x.dtype}) -- no expanded gradient
       return message_of(function() weighted:sum():backward() end)
     end
     local expected = ("backward: in a hook of mul: spec/grad_spec.lua:%d: stop"):format(line() + 1)

@@ -10,11 +10,11 @@ enum { MAXT = EQ_MAXDIM + 1, PIECE = 32768, SERIAL = 4 * PIECE };
 typedef struct walk {
   eq_kernel kernel;
   const eq_call *call;
-  int n, ndim;                           /* operands; dims left after joining, the last is inner */
+  int n, ndim; /* operands; dims left after joining, the last is inner */
   int64_t shape[EQ_MAXDIM];
-  int64_t stride[EQ_MAXDIM][MAXT];       /* bytes */
+  int64_t stride[EQ_MAXDIM][MAXT]; /* bytes */
   char *base[MAXT];
-  int64_t rows, inner, split;            /* split: pieces of one row */
+  int64_t rows, inner, split; /* split: pieces of one row */
 } walk;
 
 /* Byte stride of operand x along dim d of the result, 0 where x is broadcast. */

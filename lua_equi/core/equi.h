@@ -72,8 +72,9 @@ typedef void (*eq_range_fn)(int64_t begin, int64_t end, void *ctx);
 int eq_parallel_for(int64_t n, int64_t grain, eq_range_fn fn, void *ctx);
 int eq_threads(void);
 void eq_set_threads(int n);
-/* A BLAS that runs on OpenMP takes its number of threads from there at every call, whatever it was told:
- * after this it runs on one. Our regions name their number. False, and no change, inside a region. */
+/* A BLAS that runs on OpenMP takes its number of threads from there at every call, whatever it was
+ * told: after this it runs on one. Our regions name their number. False, and no change, inside a
+ * region. */
 bool eq_alone(void);
 int eq_max_threads(void);
 const char *eq_openmp_name(void);
@@ -154,7 +155,8 @@ extern eq_rng eq_default_rng;
 uint64_t eq_rng_take(eq_rng *r,
                      uint64_t blocks); /* first counter of `blocks` blocks of 4 x 32 bits */
 void eq_philox(uint64_t seed, uint64_t counter, uint32_t out[4]);
-/* random.c: fill x, of any strides, from a stream. f32 and f64; whole numbers from low to high: i64. */
+/* random.c: fill x, of any strides, from a stream. f32 and f64; whole numbers from low to high:
+ * i64. */
 int eq_fill_uniform(eq_tensor *x, double low, double high, eq_rng *rng);
 int eq_fill_normal(eq_tensor *x, double mean, double std, eq_rng *rng);
 int eq_fill_bernoulli(eq_tensor *x, double p, eq_rng *rng);
@@ -399,8 +401,9 @@ int eq_gemm(eq_dtype t, bool ta, bool tb, int64_t m, int64_t n, int64_t k, doubl
  * not allow it (which: LAPACK's manual), or EQ_LAPACK_NOMEM with eq_error set. */
 enum { EQ_LAPACK_NOMEM = -1000 };
 int eq_lapack_lu(eq_dtype t, int n, void *a, int *pivot);
-int eq_lapack_lu_solve(eq_dtype t, int n, int k, const void *lu, const int *pivot, void *b); /* a' x = b */
-int eq_lapack_cholesky(eq_dtype t, int n, void *a); /* upper triangle */
+int eq_lapack_lu_solve(eq_dtype t, int n, int k, const void *lu, const int *pivot,
+                       void *b);                         /* a' x = b */
+int eq_lapack_cholesky(eq_dtype t, int n, void *a);      /* upper triangle */
 int eq_lapack_eigh(eq_dtype t, int n, void *a, void *w); /* a: upper triangle, then the vectors */
 int eq_lapack_svd(eq_dtype t, int m, int n, void *a, void *u, void *s, void *vt);
 int eq_lapack_qr(eq_dtype t, int m, int n, void *a, void *r); /* a: then Q of m x min */

@@ -15,9 +15,10 @@ int eq_fail(const char *fmt, ...) {
 
 int eq_nomem(size_t bytes) {
   eq_error.wanted = bytes;
-  snprintf(eq_error.text, sizeof eq_error.text,
-           "out of memory: %.1f MB wanted, %.1f MB in use by tensors; use smaller batches or chunks",
-           (double)bytes / 1e6, (double)eq_mem.live / 1e6);
+  snprintf(
+      eq_error.text, sizeof eq_error.text,
+      "out of memory: %.1f MB wanted, %.1f MB in use by tensors; use smaller batches or chunks",
+      (double)bytes / 1e6, (double)eq_mem.live / 1e6);
   return eq_error.status = EQ_NOMEM;
 }
 

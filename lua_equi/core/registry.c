@@ -12,7 +12,7 @@ enum { MAXOP = 1024, HASH = 4096 };
 static struct {
   const eq_op *op;
   eq_sig sig;
-} *table;
+} * table;
 static int nop;
 static short slot_of[HASH];    /* op number + 1 by name, open addressing */
 static short slot_of_op[HASH]; /* the same by the op's address */
@@ -58,14 +58,22 @@ static const struct {
   const char *word;
   eq_kind kind;
   uint8_t accept;
-} kinds[] = {{"tensor", EQ_P_TENSOR, EQ_ACC_ANY},     {"float", EQ_P_TENSOR, EQ_ACC_FLOAT},
-             {"number", EQ_P_TENSOR, EQ_ACC_NUMBER},  {"index", EQ_P_TENSOR, EQ_ACC_INDEX},
-             {"mask", EQ_P_TENSOR, EQ_ACC_MASK},      {"operand", EQ_P_OPERAND, EQ_ACC_ANY},
-             {"tensors", EQ_P_TENSORS, EQ_ACC_ANY},   {"floats", EQ_P_TENSORS, EQ_ACC_FLOAT},
-             {"int", EQ_P_INT, 0},                    {"num", EQ_P_NUM, 0},
-             {"bool", EQ_P_BOOL, 0},                  {"dim", EQ_P_DIM, 0},
-             {"dim+", EQ_P_DIM, 1},                   {"dims", EQ_P_DIMS, 0},
-             {"ints", EQ_P_INTS, 0},                  {"dtype", EQ_P_DTYPE, 0},
+} kinds[] = {{"tensor", EQ_P_TENSOR, EQ_ACC_ANY},
+             {"float", EQ_P_TENSOR, EQ_ACC_FLOAT},
+             {"number", EQ_P_TENSOR, EQ_ACC_NUMBER},
+             {"index", EQ_P_TENSOR, EQ_ACC_INDEX},
+             {"mask", EQ_P_TENSOR, EQ_ACC_MASK},
+             {"operand", EQ_P_OPERAND, EQ_ACC_ANY},
+             {"tensors", EQ_P_TENSORS, EQ_ACC_ANY},
+             {"floats", EQ_P_TENSORS, EQ_ACC_FLOAT},
+             {"int", EQ_P_INT, 0},
+             {"num", EQ_P_NUM, 0},
+             {"bool", EQ_P_BOOL, 0},
+             {"dim", EQ_P_DIM, 0},
+             {"dim+", EQ_P_DIM, 1},
+             {"dims", EQ_P_DIMS, 0},
+             {"ints", EQ_P_INTS, 0},
+             {"dtype", EQ_P_DTYPE, 0},
              {"str", EQ_P_STR, 0}};
 
 static bool is_tensor_kind(eq_kind k) { return k <= EQ_P_OPERAND; }
@@ -116,8 +124,10 @@ static int read_default(eq_param *p, const char *text) {
       }
     return eq_fail("default '%s' of '%s' is no choice", text, p->name);
   }
-  if (p->kind == EQ_P_BOOL) p->def = !strcmp(text, "true");
-  else p->def = strtod(text, NULL);
+  if (p->kind == EQ_P_BOOL)
+    p->def = !strcmp(text, "true");
+  else
+    p->def = strtod(text, NULL);
   if (p->kind == EQ_P_DIM && p->def > 0) p->def -= 1; /* signatures are in the user's terms */
   return EQ_OK;
 }

@@ -93,8 +93,10 @@ static eq_storage *new_storage(size_t bytes) {
 
 static void storage_release(eq_storage *s) {
   if (!s || --s->refs) return;
-  if (s->release) s->release(s);
-  else eq_free(s->data, s->bytes);
+  if (s->release)
+    s->release(s);
+  else
+    eq_free(s->data, s->bytes);
   eq_free(s, sizeof *s);
 }
 
@@ -224,8 +226,10 @@ static bool reshape_strides(const eq_tensor *x, int ndim, const int64_t *shape, 
 eq_tensor *eq_try_reshape(const eq_tensor *x, int ndim, const int64_t *shape) {
   int64_t stride[EQ_MAXDIM];
   eq_error.status = EQ_OK;
-  if (x->numel == 0) eq_strides(ndim, shape, stride);
-  else if (!reshape_strides(x, ndim, shape, stride)) return NULL;
+  if (x->numel == 0)
+    eq_strides(ndim, shape, stride);
+  else if (!reshape_strides(x, ndim, shape, stride))
+    return NULL;
   return eq_view(x, ndim, shape, stride, 0);
 }
 
@@ -246,9 +250,7 @@ eq_tensor *eq_contiguous(eq_tensor *x) {
   return eq_is_contiguous(x) ? eq_retain(x) : copied(x, x->dtype);
 }
 
-eq_tensor *eq_cast(eq_tensor *x, eq_dtype t) {
-  return x->dtype == t ? eq_retain(x) : copied(x, t);
-}
+eq_tensor *eq_cast(eq_tensor *x, eq_dtype t) { return x->dtype == t ? eq_retain(x) : copied(x, t); }
 
 /* ---- filled tensors and single elements ---- */
 eq_tensor *eq_zeros(eq_dtype t, int ndim, const int64_t *shape) {

@@ -1170,22 +1170,22 @@ function equi.lt(x, y) end
 ---@return equi.Tensor z
 function tensor:lt(y) end
 
----x with value where mask (bool or u8, broadcast) is true.
+---x with value, a number or a tensor, where mask (bool or u8) is true; all three broadcast.
 ---@param x equi.Tensor
 ---@param mask equi.Tensor
----@param value number
+---@param value equi.Tensor|number
 ---@return equi.Tensor y
 function equi.masked_fill(x, mask, value) end
 
----x with value where mask (bool or u8, broadcast) is true.
+---x with value, a number or a tensor, where mask (bool or u8) is true; all three broadcast.
 ---@param mask equi.Tensor
----@param value number
+---@param value equi.Tensor|number
 ---@return equi.Tensor y
 function tensor:masked_fill(mask, value) end
 
----x with value where mask (bool or u8, broadcast) is true.
+---x with value, a number or a tensor, where mask (bool or u8) is true; all three broadcast.
 ---@param mask equi.Tensor
----@param value number
+---@param value equi.Tensor|number
 ---@return equi.Tensor y
 function tensor:masked_fill_(mask, value) end
 

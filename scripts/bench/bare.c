@@ -1,4 +1,5 @@
-/* bare.c -- the floor under the measurements: cblas_sgemm as it is, and the plainest loop for the rest.
+/* bare.c -- the floor under the measurements: cblas_sgemm as it is, and the plainest loop for the
+ * rest.
  *
  * Reads lines "op sizes..." and writes one JSON line each, as pytorch/ops.py does. No tensors, no
  * allocation in the loop: input and output stay where they are. f32, compiled for this machine;
@@ -23,12 +24,12 @@ static void matmul(void) {
               y, (int)cols, 0, z, (int)cols);
 }
 
-#define LOOP(name, expression)                            \
-  static void name(void) {                                \
-    _Pragma("omp parallel for simd") for (long i = 0; i < n; i++) { \
-      float a = x[i];                                     \
-      z[i] = (expression);                                \
-    }                                                     \
+#define LOOP(name, expression)                                                                     \
+  static void name(void) {                                                                         \
+    _Pragma("omp parallel for simd") for (long i = 0; i < n; i++) {                                \
+      float a = x[i];                                                                              \
+      z[i] = (expression);                                                                         \
+    }                                                                                              \
   }
 LOOP(add, a + y[i])
 LOOP(mul, a *y[i])
@@ -92,10 +93,16 @@ static void layer_norm(void) {
   }
 }
 
-static const struct { const char *name; void (*run)(void); } ops[] = {
-    {"matmul", matmul}, {"add", add}, {"mul", mul}, {"relu", relu}, {"exp", exp_}, {"tanh", tanh_},
-    {"sigmoid", sigmoid}, {"gelu", gelu}, {"sum", sum}, {"max", max}, {"sum_rows", sum_rows},
-    {"transpose_copy", transpose_copy}, {"softmax", softmax}, {"layer_norm", layer_norm}};
+static const struct {
+  const char *name;
+  void (*run)(void);
+} ops[] = {{"matmul", matmul},     {"add", add},
+           {"mul", mul},           {"relu", relu},
+           {"exp", exp_},          {"tanh", tanh_},
+           {"sigmoid", sigmoid},   {"gelu", gelu},
+           {"sum", sum},           {"max", max},
+           {"sum_rows", sum_rows}, {"transpose_copy", transpose_copy},
+           {"softmax", softmax},   {"layer_norm", layer_norm}};
 
 static double now(void) {
   struct timespec t;

@@ -129,7 +129,8 @@ op("masked_select", {
   {"of one shape", inputs = {data(2, 3), mask}, second = true,
    naive = function(x) return {x[1][1], x[1][3], x[2][3]} end},
   {"broadcast", inputs = {data(3), mask}, naive = function(x) return {x[1], x[3], x[3]} end},
-  {"of nothing", grad = false, inputs = {data(2, 3), equi.tensor(false)}, naive = function() return {} end},
+  {"of nothing", grad = false, inputs = {data(2, 3), equi.tensor(false)},
+   naive = function() return {} end},
 })
 
 op("nonzero", {

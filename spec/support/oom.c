@@ -1,6 +1,6 @@
-/* oom.c -- lets Lua's own allocator fail: oom.fail(n) makes the n-th request for more memory from now
- * on fail, and all after it until oom.fail() switches that off; oom.count() tells how many there
- * were. Shrinking and freeing always work, as Lua demands. */
+/* oom.c -- lets Lua's own allocator fail: oom.fail(n) makes the n-th request for more memory from
+ * now on fail, and all after it until oom.fail() switches that off; oom.count() tells how many
+ * there were. Shrinking and freeing always work, as Lua demands. */
 #include <lauxlib.h>
 #include <lua.h>
 

@@ -396,7 +396,8 @@ static const eq_lua_doc docs[] = {
      "positions of a dim. Give the size or the list of words. generators holds one map per\n"
      "generator: a list of cycles of ids or words, the list of all images, or a table {from = "
      "to};\n"
-     "what is not named stays, and so does 0 (padding). swaps = cycles is short for generators = {cycles}. A map that is "
+     "what is not named stays, and so does 0 (padding). swaps = cycles is short for generators = "
+     "{cycles}. A map that is "
      "no\n"
      "bijection is refused, naming the words.",
      "local act = equi.action.vocabulary(equi.group.cyclic(2),\n"

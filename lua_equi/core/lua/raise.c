@@ -120,9 +120,9 @@ bool eq_lua_retry(lua_State *L, int status) {
 static size_t churn_limit = CHURN_MIN;
 
 /* Tensors look 8 bytes small to Lua's collector, so we count bytes ourselves: a full collection
- * when live bytes pass max(soft limit, 1.5 x what was live after the last one), later when Lua's own
- * heap is large, since a collection walks all of it. Not while the collector is stopped (also true
- * inside finalizers). */
+ * when live bytes pass max(soft limit, 1.5 x what was live after the last one), later when Lua's
+ * own heap is large, since a collection walks all of it. Not while the collector is stopped (also
+ * true inside finalizers). */
 static void collect(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   eq_mem.collections++;

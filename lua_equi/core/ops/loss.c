@@ -350,7 +350,7 @@ const eq_op ops_loss[] = {
      .sig = "x:float, targets:index, weight:float?, ignore_index:int=nil, " REDUCTION " -> loss",
      .doc = "-x[target] for log-probabilities x and classes that count from 1, times the class's "
             "weight;\n" CLASSES "The mean divides by the sum of the weights; positions whose "
-                                "target is ignore_index count 0.",
+            "target is ignore_index count 0.",
      .example = "local x = equi.tensor({{-1, -2}})\n"
                 "print(equi.nll_loss(x, equi.tensor({2}, {dtype = \"i64\"})):item())  --> 2.0",
      .compose = nll_compose,

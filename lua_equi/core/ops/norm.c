@@ -49,10 +49,9 @@ static void FN(backward)(const job *j, int64_t begin, int64_t end) {
     T *gw = (T *)j->partial + k * 3 * n, *gb = gw + n, *h = gb + n;
     int64_t last = (k + 1) * j->block < j->rows ? (k + 1) * j->block : j->rows;
     for (int64_t i = 0; i < 2 * n; i++) gw[i] = 0;
-    for (int64_t r = k * j->block; r < last; r++)
-      FN(row_backward)
-      ((const T *)j->x + r * n, j->w, (const T *)j->g + r * n, ((T *)j->mean)[r], ((T *)j->rstd)[r],
-       (T *)j->y + r * n, gw, gb, h, n);
+    for (int64_t r = k * j->block; r < last; r++) FN(row_backward)
+    ((const T *)j->x + r * n, j->w, (const T *)j->g + r * n, ((T *)j->mean)[r], ((T *)j->rstd)[r],
+     (T *)j->y + r * n, gw, gb, h, n);
   }
 }
 

@@ -16,7 +16,8 @@ EQ_SIMD static void FN(sgd)(T *w, const T *g, T *v, int64_t n, const step *s) {
   }
 }
 
-/* m, v: running means of g and g^2 (Kingma & Ba 2015, algorithm 1), both corrected for their start. */
+/* m, v: running means of g and g^2 (Kingma & Ba 2015, algorithm 1), both corrected for their start.
+ */
 EQ_SIMD static void FN(adam)(T *w, const T *g, T *m, T *v, int64_t n, const step *s) {
   T b1 = (T)s->b1, b2 = (T)s->b2, a1 = (T)(1 - s->b1), a2 = (T)(1 - s->b2), eps = (T)s->eps;
   T rate = (T)(s->lr / (1 - pow(s->b1, s->t))), fix = (T)(1 / sqrt(1 - pow(s->b2, s->t)));
@@ -31,7 +32,8 @@ EQ_SIMD static void FN(adam)(T *w, const T *g, T *m, T *v, int64_t n, const step
 
 /* v: running mean of g^2; b: momentum buffer or NULL (Tieleman & Hinton 2012). */
 EQ_SIMD static void FN(rmsprop)(T *w, const T *g, T *v, T *b, int64_t n, const step *s) {
-  T lr = (T)s->lr, decay = (T)s->decay, a = (T)s->b2, c = (T)(1 - s->b2), eps = (T)s->eps, mu = (T)s->mu;
+  T lr = (T)s->lr, decay = (T)s->decay, a = (T)s->b2, c = (T)(1 - s->b2), eps = (T)s->eps,
+    mu = (T)s->mu;
   for (int64_t i = 0; i < n; i++) {
     T d = g[i] + decay * w[i];
     v[i] = a * v[i] + c * d * d;
@@ -99,10 +101,12 @@ static void piece(int64_t begin, int64_t end, void *ctx) {
 
 static int check(const eq_tensor *w, const eq_tensor *state, int i) {
   if (!eq_is_contiguous(w) || !w->grad || w->grad->dtype != w->dtype || !eq_same_shape(w, w->grad))
-    return eq_fail("parameter %d is not row-major, or its gradient has another shape or dtype", i + 1);
+    return eq_fail("parameter %d is not row-major, or its gradient has another shape or dtype",
+                   i + 1);
   if (state && (!eq_is_contiguous(state) || !eq_same_shape(w, state) || state->dtype != w->dtype))
     return eq_fail("the optimizer's state of parameter %d is %s %s, the parameter is %s %s", i + 1,
-                   eq_dtype_name(state->dtype), eq_shape_of(state), eq_dtype_name(w->dtype), eq_shape_of(w));
+                   eq_dtype_name(state->dtype), eq_shape_of(state), eq_dtype_name(w->dtype),
+                   eq_shape_of(w));
   return EQ_OK;
 }
 
@@ -122,7 +126,8 @@ static int own_gradients(const eq_call *c) {
 /* Runs a rule over all parameters that have a gradient. Lists: weights, then states a, then b. */
 static int update(eq_call *c, rule r, const step *s) {
   int n = c->count[0], na = c->count[1], nb = c->count[2];
-  if ((na && na != n) || (nb && nb != n)) return eq_fail("%d parameters, but %d and %d states", n, na, nb);
+  if ((na && na != n) || (nb && nb != n))
+    return eq_fail("%d parameters, but %d and %d states", n, na, nb);
   for (int i = 0; i < n; i++)
     if (c->in[i]->grad && (check(c->in[i], na ? c->in[n + i] : NULL, i) ||
                            check(c->in[i], nb ? c->in[n + na + i] : NULL, i)))
@@ -142,25 +147,38 @@ static int update(eq_call *c, rule r, const step *s) {
 }
 
 static int sgd_step(eq_call *c) {
-  step s = {.lr = c->arg[0].f, .mu = c->arg[1].f, .damping = c->arg[2].f, .decay = c->arg[3].f,
-            .nesterov = c->arg[4].i, .first = c->arg[5].i};
+  step s = {.lr = c->arg[0].f,
+            .mu = c->arg[1].f,
+            .damping = c->arg[2].f,
+            .decay = c->arg[3].f,
+            .nesterov = c->arg[4].i,
+            .first = c->arg[5].i};
   return update(c, SGD, &s);
 }
 
 static int adam_step(eq_call *c) {
-  step s = {.lr = c->arg[0].f, .b1 = c->arg[1].f, .b2 = c->arg[2].f, .eps = c->arg[3].f,
-            .decay = c->arg[4].f, .decoupled = c->arg[5].i, .t = (double)c->arg[6].i};
+  step s = {.lr = c->arg[0].f,
+            .b1 = c->arg[1].f,
+            .b2 = c->arg[2].f,
+            .eps = c->arg[3].f,
+            .decay = c->arg[4].f,
+            .decoupled = c->arg[5].i,
+            .t = (double)c->arg[6].i};
   return update(c, ADAM, &s);
 }
 
 static int rmsprop_step(eq_call *c) {
-  step s = {.lr = c->arg[0].f, .b2 = c->arg[1].f, .eps = c->arg[2].f, .decay = c->arg[3].f, .mu = c->arg[4].f};
+  step s = {.lr = c->arg[0].f,
+            .b2 = c->arg[1].f,
+            .eps = c->arg[2].f,
+            .decay = c->arg[3].f,
+            .mu = c->arg[4].f};
   return update(c, RMSPROP, &s);
 }
 
 /* ---- clipping ---- */
-/* Squares are summed in f64 in blocks of PIECE, one block after the other: the same for any number of
- * threads, and the gradients were just written, so one thread reads them from its cache. */
+/* Squares are summed in f64 in blocks of PIECE, one block after the other: the same for any number
+ * of threads, and the gradients were just written, so one thread reads them from its cache. */
 static double gradient_norm(const eq_call *c) {
   double sum = 0;
   for (int i = 0; i < c->count[0]; i++) {
@@ -186,8 +204,10 @@ static int clip_norm(eq_call *c) {
   for (int i = 0; by < 1 && i < c->count[0]; i++) {
     eq_tensor *g = c->in[i]->grad;
     if (!g) continue;
-    if (g->dtype == EQ_F32) scale_f32((float *)(void *)g->data, g->numel, by);
-    else scale_f64((double *)(void *)g->data, g->numel, by);
+    if (g->dtype == EQ_F32)
+      scale_f32((float *)(void *)g->data, g->numel, by);
+    else
+      scale_f64((double *)(void *)g->data, g->numel, by);
     eq_touch(g);
   }
   return EQ_OK;
@@ -199,8 +219,10 @@ static int clip_value(eq_call *c) {
   for (int i = 0; i < c->count[0]; i++) {
     eq_tensor *g = c->in[i]->grad;
     if (!g) continue;
-    if (g->dtype == EQ_F32) limit_f32((float *)(void *)g->data, g->numel, c->arg[0].f);
-    else limit_f64((double *)(void *)g->data, g->numel, c->arg[0].f);
+    if (g->dtype == EQ_F32)
+      limit_f32((float *)(void *)g->data, g->numel, c->arg[0].f);
+    else
+      limit_f64((double *)(void *)g->data, g->numel, c->arg[0].f);
     eq_touch(g);
   }
   return EQ_OK;
@@ -209,36 +231,55 @@ static int clip_value(eq_call *c) {
 #define FLAGS (EQ_FUNCTION | EQ_NO_GRAD | EQ_MIXED)
 const eq_op ops_optim[] = {
     {.name = "sgd_step",
-     .sig = "params:floats, velocity:floats?, empty:floats?, lr:num=0.001, momentum:num=0, dampening:num=0, "
+     .sig = "params:floats, velocity:floats?, empty:floats?, lr:num=0.001, momentum:num=0, "
+            "dampening:num=0, "
             "weight_decay:num=0, nesterov:bool=false, first:bool=false ->",
      .doc = "One step of SGD over all parameters, in place; optim.sgd keeps the state.",
      .example = "local w = equi.ones(1):requires_grad_()\nw:sum():backward()\n"
                 "equi.sgd_step({w}, {lr = 0.5})\nprint(w:item())  --> 0.5",
-     .compose = sgd_step, .flags = FLAGS, .where = EQ_HERE},
+     .compose = sgd_step,
+     .flags = FLAGS,
+     .where = EQ_HERE},
     {.name = "adam_step",
-     .sig = "params:floats, mean:floats, square:floats, lr:num=0.001, beta1:num=0.9, beta2:num=0.999, "
-            "eps:num=1e-8, weight_decay:num=0, decoupled:bool=false, step:int=1 ->",
-     .doc = "One step of Adam (decoupled: AdamW) over all parameters, in place; optim.adam keeps the state.",
+     .sig =
+         "params:floats, mean:floats, square:floats, lr:num=0.001, beta1:num=0.9, beta2:num=0.999, "
+         "eps:num=1e-8, weight_decay:num=0, decoupled:bool=false, step:int=1 ->",
+     .doc = "One step of Adam (decoupled: AdamW) over all parameters, in place; optim.adam keeps "
+            "the state.",
      .example = "local w, m, v = equi.ones(1):requires_grad_(), equi.zeros(1), equi.zeros(1)\n"
-                "w:sum():backward()\nequi.adam_step({w}, {m}, {v}, {lr = 0.5, eps = 0})\nprint(w:item())  --> 0.5",
-     .compose = adam_step, .flags = FLAGS, .where = EQ_HERE},
+                "w:sum():backward()\nequi.adam_step({w}, {m}, {v}, {lr = 0.5, eps = "
+                "0})\nprint(w:item())  --> 0.5",
+     .compose = adam_step,
+     .flags = FLAGS,
+     .where = EQ_HERE},
     {.name = "rmsprop_step",
-     .sig = "params:floats, square:floats, buffer:floats?, lr:num=0.01, alpha:num=0.99, eps:num=1e-8, "
-            "weight_decay:num=0, momentum:num=0 ->",
+     .sig =
+         "params:floats, square:floats, buffer:floats?, lr:num=0.01, alpha:num=0.99, eps:num=1e-8, "
+         "weight_decay:num=0, momentum:num=0 ->",
      .doc = "One step of RMSprop over all parameters, in place; optim.rmsprop keeps the state.",
      .example = "local w, v = equi.ones(1):requires_grad_(), equi.zeros(1)\nw:sum():backward()\n"
-                "equi.rmsprop_step({w}, {v}, {lr = 0.05, alpha = 0.75, eps = 0})\nprint(w:item() < 1)  --> true",
-     .compose = rmsprop_step, .flags = FLAGS, .where = EQ_HERE},
-    {.name = "clip_grad_norm", .sig = "params:floats, max_norm:num -> norm",
-     .doc = "Scales all gradients so that their joint Euclidean norm is at most max_norm; returns the norm "
+                "equi.rmsprop_step({w}, {v}, {lr = 0.05, alpha = 0.75, eps = 0})\nprint(w:item() < "
+                "1)  --> true",
+     .compose = rmsprop_step,
+     .flags = FLAGS,
+     .where = EQ_HERE},
+    {.name = "clip_grad_norm",
+     .sig = "params:floats, max_norm:num -> norm",
+     .doc = "Scales all gradients so that their joint Euclidean norm is at most max_norm; returns "
+            "the norm "
             "before as an f64 number. NaN gradients stay as they are and give a NaN norm.",
      .example = "local w = equi.ones(4):requires_grad_()\nw:sum():backward()\n"
                 "print(equi.clip_grad_norm({w}, 1):item())  --> 2.0",
-     .compose = clip_norm, .flags = FLAGS, .where = EQ_HERE},
-    {.name = "clip_grad_value", .sig = "params:floats, max:num ->",
+     .compose = clip_norm,
+     .flags = FLAGS,
+     .where = EQ_HERE},
+    {.name = "clip_grad_value",
+     .sig = "params:floats, max:num ->",
      .doc = "Limits every element of every gradient to -max .. max.",
      .example = "local w = equi.ones(1):requires_grad_();\n(w * 3):sum():backward()\n"
                 "equi.clip_grad_value({w}, 1)\nprint(w.grad:item())  --> 1.0",
-     .compose = clip_value, .flags = FLAGS, .where = EQ_HERE},
+     .compose = clip_value,
+     .flags = FLAGS,
+     .where = EQ_HERE},
     {0}};
 #endif

@@ -57,6 +57,7 @@ local function check_dim(x, dim, who)
     dim = dim.dim
   end
   local n = x.ndim
+  if n == 0 then error(who .. ": x is a single number and has no dims", 3) end
   local d = dim == nil and 1 or dim
   if math.type(d) ~= "integer" or d == 0 or d > n or d < -n then
     error(("%s: dim must be a whole number from 1 to %d (or -%d to -1), got %s")

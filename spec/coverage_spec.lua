@@ -1,6 +1,25 @@
--- Every function that a user sees has a docstring and an example that prints something. A new op
--- without them fails here, by name.
+-- Every function that a user sees has a docstring, an example that prints something, and a spec
+-- that names it. A new op without them fails here, by name.
 local equi = require "lua_equi"
+
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+-- All words of all specs but this one, as a set.
+local function words_of_specs()
+  local words, pipe = {}, assert(io.popen "find spec -name '*_spec.lua'")
+  for path in pipe:lines() do
+    if not path:find("coverage_spec", 1, true) then
+      for word in read(path):gmatch "[%a_][%w_]*" do words[word] = true end
+    end
+  end
+  pipe:close()
+  return words
+end
 
 local function report(missing)
   table.sort(missing)
@@ -27,6 +46,16 @@ describe("coverage", function()
     for name, doc in pairs(equi.core.docs) do
       if not doc.doc or doc.doc == "" then missing[#missing + 1] = name .. " has no docstring" end
       if not doc.example then missing[#missing + 1] = name .. " has no example" end
+    end
+    report(missing)
+  end)
+
+  it("every op is named in a spec", function()
+    local words, missing = words_of_specs(), {}
+    for _, row in ipairs(equi.core.ops) do
+      if not row.hidden and not words[row.name] then
+        missing[#missing + 1] = row.name .. " is in no spec"
+      end
     end
     report(missing)
   end)

@@ -126,6 +126,12 @@ describe("recurrent layers", function()
     end
     oracle.near(equi.rnn_cell(equi.ones(1, 1), nil, equi.ones(1, 1), equi.ones(1, 1),
                               equi.full({1}, -3), nil, {nonlinearity = "relu"}), {{0}}, 0)
+    local list = inputs("lstm", 2, 1, 3, 4)
+    local x, zeros = list[1]:reshape(2, 3), equi.zeros(2, 4, {dtype = "f64"})
+    local h, c = equi.lstm_cell(x, nil, nil, list[4], list[5])
+    local h0, c0 = equi.lstm_cell(x, zeros, zeros, list[4], list[5])
+    oracle.near(h, h0, 0, "absent states are zeros")
+    oracle.near(c, c0, 0, "absent states are zeros")
   end)
 
   it("accept no steps and no rows", function()

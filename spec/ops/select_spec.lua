@@ -1,4 +1,4 @@
--- where and straight_through: against loops over Lua tables.
+-- where and straight_through against loops over Lua tables.
 local equi = require "lua_equi"
 local oracle = require "spec.support.oracle"
 local op = require "spec.support.cases"
@@ -53,5 +53,29 @@ describe("where", function()
     raises("where: shapes do not fit: 2 and 2 x 3", equi.where, equi.tensor {true, false}, x, x)
     raises("where: tensors of dtype f32 and f64 do not mix", equi.where, cond, x, x:double())
     raises("where: the number 1.5 does not fit an i64 tensor", equi.where, cond, x:long(), 1.5)
+  end)
+end)
+
+describe("straight_through", function()
+  it("has the value of one tensor and the gradient of the other", function()
+    for _, dtype in ipairs {"f32", "f64"} do
+      local x = data({3, 2}, {dtype = dtype}):t():detach():requires_grad_()
+      local value = data({2, 3}, {dtype = dtype, seed = 2}):requires_grad_()
+      local y = equi.straight_through(x, value)
+      oracle.near(y, value, 0);
+      (y * y):sum():backward()
+      oracle.near(x.grad, value * 2, 0)
+      assert.is_nil(value.grad)
+    end
+    local far = equi.straight_through(equi.tensor {math.huge}, equi.tensor {1})
+    assert.equal(1, far:item())
+    assert.same({0, 2}, {equi.straight_through(equi.zeros(0, 2), equi.zeros(0, 2)):size()})
+  end)
+
+  it("refuses tensors that are not alike", function()
+    raises("straight_through: x is f32 2, value is f32 3; they must be alike",
+           equi.straight_through, equi.zeros(2), equi.zeros(3))
+    raises("straight_through: tensors of dtype f32 and f64 do not mix",
+           equi.straight_through, equi.zeros(2), equi.zeros(2):double())
   end)
 end)

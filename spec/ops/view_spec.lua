@@ -204,9 +204,11 @@ describe("views", function()
   it("take sizes of 0 and 1, and single numbers", function()
     local one = equi.tensor(3)
     local sizes = {
-      {{2, 0}, z(2, 3):narrow(2, 4, 0)}, {{0, 3}, z(1, 0, 3):squeeze()}, {{0, 1}, z(0):unsqueeze(2)},
+      {{2, 0}, z(2, 3):narrow(2, 4, 0)}, {{0, 3}, z(1, 0, 3):squeeze()},
+      {{0, 1}, z(0):unsqueeze(2)},
       {{1}, one:unsqueeze(1)}, {{}, z(1, 1):squeeze()}, {{0}, z(2, 0, 3):flatten()},
-      {{1}, one:flatten()}, {{0, 2}, z(0):unflatten(1, {-1, 2})}, {{0, 2}, z(2, 0):movedim({1}, {2})},
+      {{1}, one:flatten()}, {{0, 2}, z(0):unflatten(1, {-1, 2})},
+      {{0, 2}, z(2, 0):movedim({1}, {2})},
       {{}, one:t()}, {{0, 2}, z(2, 0):t()}, {{0}, z(0, 2):diagonal()}, {{0}, z(2, 3):diagonal(9)},
       {{0}, z(2, 3):diagonal(math.mininteger)}, {{0, 0}, z(0):diag()}, {{1, 1}, z(0):diag(-1)},
       {{0, 2}, z(0, 2):tril()}, {{2, 0}, z(2, 0):triu()}, {{0, 0}, z(0):reshape(0, 0)},
@@ -225,7 +227,8 @@ describe("views", function()
         assert.equal(dtype, y.dtype)
         assert.same({0, 1, 200}, y:totable())
       end
-      assert.same({false, true, true}, equi.tensor({0, 1, 200}, {dtype = from}):to("bool"):totable())
+      local x = equi.tensor({0, 1, 200}, {dtype = from})
+      assert.same({false, true, true}, x:to("bool"):totable())
       assert.same({1, 0}, equi.tensor({true, false}):to(from):totable())
     end
     local w = equi.ones(2):requires_grad_()

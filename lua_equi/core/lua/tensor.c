@@ -263,21 +263,23 @@ static int copy_(lua_State *L) {
   return 1;
 }
 
-static int fill_(lua_State *L) {
-  eq_tensor *x = eq_lua_checktensor(L, 1, "fill_", "x");
+static int fill(lua_State *L, const char *who) {
+  eq_tensor *x = eq_lua_checktensor(L, 1, who, "x");
   if (lua_type(L, 2) != LUA_TNUMBER && !lua_isboolean(L, 2))
-    return luaL_error(L, "fill_: value must be a number, got %s", luaL_typename(L, 2));
-  refuse_recorded(L, x, NULL, "fill_");
-  if (eq_copy(x, *eq_lua_scalar(L, 2, x->dtype, "fill_"))) return eq_lua_raise(L, "fill_");
+    return luaL_error(L, "%s: value must be a number, got %s", who, luaL_typename(L, 2));
+  refuse_recorded(L, x, NULL, who);
+  if (eq_copy(x, *eq_lua_scalar(L, 2, x->dtype, who))) return eq_lua_raise(L, who);
   eq_touch(x);
   lua_settop(L, 1);
   return 1;
 }
 
+static int fill_(lua_State *L) { return fill(L, "fill_"); }
+
 static int zero_(lua_State *L) {
   lua_settop(L, 1);
   lua_pushinteger(L, 0);
-  return fill_(L);
+  return fill(L, "zero_");
 }
 
 /* ---- comparison and identity ---- */

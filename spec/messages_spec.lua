@@ -96,7 +96,7 @@ group("messages of the core", {
     'memory: the verb must be one of "trim", "collect", "reset_peak", got "foo"'},
   {"equi.png_read {}", "png_read: the file name must be a string, got table"},
   {'equi.png_write("x", 3)', "png_write: pixels must be a string, got number"},
-  {"equi.ones(3):normal_(1, {})", "normal_: std must be a number, got table"},
+  {"equi.ones(3):normal_(1, {1})", "normal_: std must be a number, got table"},
   {'equi.frombytes("abc")', "frombytes: 3 bytes do not fill 0 of f32, 4 bytes each; " ..
     "{dtype = ...} says what the bytes are"},
   {"equi.no_grad(3)", "no_grad: needs a function to run without recording, got number"},

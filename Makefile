@@ -215,7 +215,7 @@ PARALLEL = $(AGAIN) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 # ---- running ----
 
 .PHONY: demo run-demo bench doc
-demo: deps ## install, build, and run the paper's SCAN experiment on its embedded default
+demo: deps ## install, build, and run a shortened SCAN experiment
 	@$(PARALLEL) all
 	@$(AGAIN) run-demo
 run-demo:

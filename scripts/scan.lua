@@ -61,7 +61,7 @@ local declared = options.declare {
   {"decode", "independent", choices = {"independent", "synchronised"},
    doc = "decoding by which the best model is chosen; both are reported"},
   "Running",
-  {"out", "out/scan", saved = false, doc = "folder for results"},
+  {"out", "", saved = false, doc = "folder for results; default: out/scan, out/demo, out/tiny"},
   {"resume", false, saved = false, doc = "go on from the last checkpoint of each run"},
   {"report", false, saved = false, doc = "only print the table of the results in --out"},
   {"markdown", false, saved = false, doc = "print that table as Markdown"},
@@ -81,17 +81,13 @@ local official = {
 }
 
 local function fail(...)
-  io.stderr:write("scan.lua: ", string.format(...), "\n")
-  os.exit(2)
+  os.exit(io.stderr:write("scan.lua: ", string.format(...), "\n") and 2)
 end
 
 local function read_official(folder, split, part)
   local path = folder .. "/" .. official[split]:format(part)
   local list, message = scan.read(path)
-  if not list then
-    local packed, second = scan.read(path .. ".gz")
-    list, message = packed, packed and message or second
-  end
+  if not list then list, message = scan.read(path .. ".gz") end
   return list or fail("%s", message)
 end
 
@@ -325,6 +321,9 @@ local function run_stage(opt, stage, fields)
     options = opt.saved, checkpoint = path, log = ("%s/%s"):format(fields.dir, stage),
     progress = true, label = fields.label,
   }
+  if result.differences then
+    io.stderr:write(("%s was begun with other options: %s\n"):format(path, result.differences))
+  end
   if fields.steps > 0 then
     local best = path:gsub("safetensors$", "best.safetensors")
     checkpoint.load(best, {model = fields.model, rng = false})
@@ -342,7 +341,7 @@ local function measure(result, name, model, decoder, data, seconds)
   return m
 end
 
--- Largest relative difference of f(g x) and g f(x) over the group, on the first test batch, in f32.
+-- Largest relative difference of f(g x) and g f(x) over the group, on the last test batch.
 local function equivariance(model, act, data)
   local b = data.test[#data.test]
   local n = math.min(64, b.x:size(1))
@@ -351,11 +350,6 @@ local function equivariance(model, act, data)
     return (model(input, nil, lengths, {steps = 10}))
   end, {x}, {input = act.input, output = act.logits})
   return report.worst
-end
-
-local function save_json(path, value)
-  local ok, message = equi.write_file_atomic(path, {json.encode(value, {sort = true, indent = 2})})
-  if not ok then fail("%s", message) end
 end
 
 local function plot_curves(dir, stages)
@@ -369,7 +363,7 @@ local function plot_curves(dir, stages)
 end
 
 local function curve(label, history, offset)
-  local c = {label = label, steps = {}, validation = history and history.validation or {}}
+  local c = {label = label, steps = {}, validation = history and history.validation}
   for i, step in ipairs(history and history.steps or {}) do c.steps[i] = offset + step end
   return c
 end
@@ -408,7 +402,9 @@ end
 local function run(opt)
   local dir = ("%s/%s-%s%s-%s-%d"):format(opt.out, opt.split, opt.baseline and "g" or "", opt.cell,
                                           opt.combine, opt.seed)
-  os.execute(("mkdir -p '%s'"):format(dir:gsub("'", "'\\''")))
+  if not os.execute(("mkdir -p '%s' 2>/dev/null"):format(dir:gsub("'", "'\\''"))) then
+    fail("cannot make the folder %s", dir)
+  end
   equi.seed(opt.seed)
   local data = load_data(opt, opt.split, opt.seed)
   local act = actions(opt, opt.split, data)
@@ -424,7 +420,8 @@ local function run(opt)
   local row = measure(result, name, model, "plain", data, seconds)
   row.equivariance = equivariance(model, act, data)
   local tuning = not opt.baseline and tune(opt, result, data, act, model, dir) or nil
-  save_json(dir .. "/result.json", result)
+  local text = json.encode(result, {sort = true, indent = 2})
+  assert(equi.write_file_atomic(dir .. "/result.json", {text}))
   if opt.iterations > 0 then
     plot_curves(dir, {curve("pretraining", history, 0),
                       curve("equi-tuning", tuning, opt.iterations)})
@@ -443,12 +440,18 @@ local columns = {
 }
 
 local function print_table(list, markdown)
-  print(results.table(list, {"split", "cell", "name"}, columns, {markdown = markdown}))
+  for _, r in ipairs(list) do
+    r.method = ("%s, order %d"):format(r.options.combine, r.group_order)
+  end
+  print(results.table(list, {"split", "cell", "method", "name"}, columns, {markdown = markdown}))
 end
 
 -- ---- the command ----
 
 local function shorten(opt)
+  if opt.out == "" then
+    opt.out = opt.tiny and "out/tiny" or opt.demo and "out/demo" or "out/scan"
+  end
   if opt.tiny then
     opt.iterations, opt.every, opt.tune_iterations, opt.tune_every = 20, 10, 10, 5
     opt.hidden, opt.embedding = 8, 8
@@ -460,24 +463,21 @@ end
 
 local function check_choices(list, valid, what)
   for _, v in ipairs(list) do
-    if not valid[v] then
-      local names = {}
-      for k in pairs(valid) do names[#names + 1] = k end
-      table.sort(names)
-      fail("no %s \"%s\"; there are %s", what, v, table.concat(names, ", "))
+    if not (" " .. valid .. " "):find(" " .. v .. " ", 1, true) then
+      fail('no %s "%s"; there are %s', what, v, valid)
     end
   end
 end
 
 local function main()
   local opt = options.parse(declared)
-  check_choices(opt.cells, {rnn = true, gru = true, lstm = true}, "cell")
-  check_choices(opt.splits, official, "split")
+  check_choices(opt.cells, "rnn gru lstm", "cell")
+  check_choices(opt.splits, "simple add_jump around_right length add_turn_left", "split")
+  shorten(opt)
   if opt.report then
     local list, message = results.read(opt.out)
     return print_table(list or fail("%s", message), opt.markdown)
   end
-  shorten(opt)
   equi.threads(opt.threads)
   local done, saved = {}, options.describe(opt)
   for _, split in ipairs(opt.splits) do

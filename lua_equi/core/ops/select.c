@@ -3,12 +3,12 @@
 #include <string.h>
 
 /* ---- where ---- */
-#define PICK(S)                                                                            \
-  EQ_SIMD static void pick_##S(int64_t n, char *const *p, const int64_t *s, const eq_call *c) { \
-    (void)c;                                                                               \
-    for (int64_t i = 0; i < n; i++)                                                        \
-      *(S *)(void *)(p[3] + i * s[3]) = p[0][i * s[0]] ? *(const S *)(void *)(p[1] + i * s[1]) \
-                                                       : *(const S *)(void *)(p[2] + i * s[2]); \
+#define PICK(S)                                                                                    \
+  EQ_SIMD static void pick_##S(int64_t n, char *const *p, const int64_t *s, const eq_call *c) {    \
+    (void)c;                                                                                       \
+    for (int64_t i = 0; i < n; i++)                                                                \
+      *(S *)(void *)(p[3] + i * s[3]) = p[0][i * s[0]] ? *(const S *)(void *)(p[1] + i * s[1])     \
+                                                       : *(const S *)(void *)(p[2] + i * s[2]);    \
   }
 PICK(uint8_t)
 PICK(uint32_t)
@@ -24,7 +24,10 @@ static int where_shape(eq_call *c) {
 static int where_run(eq_call *c) {
   eq_tensor *t[4] = {c->in[0], c->in[1], c->in[2], c->out[0]};
   size_t size = eq_size(c->out[0]->dtype);
-  return eq_elementwise(size == 1 ? pick_uint8_t : size == 4 ? pick_uint32_t : pick_uint64_t, 4, t, c);
+  return eq_elementwise(size == 1   ? pick_uint8_t
+                        : size == 4 ? pick_uint32_t
+                                    : pick_uint64_t,
+                        4, t, c);
 }
 
 static int where_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
@@ -39,9 +42,14 @@ static int where_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
 }
 
 const eq_op ops_select[] = {
-    {.name = "where", .sig = "cond:mask, x:operand, y:operand -> z",
+    {.name = "where",
+     .sig = "cond:mask, x:operand, y:operand -> z",
      .doc = "x where cond is true, else y; all three broadcast. cond is bool or u8.",
-     .example = "local x = equi.tensor({-1, 2})\nprint(equi.where(x:gt(0), x, 0):sum():item())  --> 2.0",
-     .shape = where_shape, .run = where_run, .back = where_back,
-     .flags = EQ_ELEMENTWISE | EQ_FUNCTION | EQ_SAVE_IN0, .where = EQ_HERE},
+     .example =
+         "local x = equi.tensor({-1, 2})\nprint(equi.where(x:gt(0), x, 0):sum():item())  --> 2.0",
+     .shape = where_shape,
+     .run = where_run,
+     .back = where_back,
+     .flags = EQ_ELEMENTWISE | EQ_FUNCTION | EQ_SAVE_IN0,
+     .where = EQ_HERE},
     {0}};

@@ -4,7 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-static int set_view(eq_call *c, int ndim, const int64_t *shape, const int64_t *stride, int64_t offset) {
+static int set_view(eq_call *c, int ndim, const int64_t *shape, const int64_t *stride,
+                    int64_t offset) {
   c->out[0] = eq_view(c->in[0], ndim, shape, stride, offset);
   c->nout = 1;
   return c->out[0] ? EQ_OK : eq_error.status;
@@ -25,13 +26,19 @@ static int target_shape(const eq_call *c, int64_t *shape, int *ndim) {
   if (n > EQ_MAXDIM) return eq_fail("a tensor has at most %d dimensions, got %d", EQ_MAXDIM, n);
   for (int d = 0; d < n; d++) {
     shape[d] = want[d];
-    if (want[d] == -1 && open < 0) open = d;
-    else if (want[d] < 0) return eq_fail("sizes must not be negative, except one -1, got %s", eq_shape_str(n, want));
-    else if (want[d] && known > x->numel / want[d]) known = x->numel + 1;
-    else known *= want[d];
+    if (want[d] == -1 && open < 0)
+      open = d;
+    else if (want[d] < 0)
+      return eq_fail("sizes must not be negative, except one -1, got %s", eq_shape_str(n, want));
+    else if (want[d] && known > x->numel / want[d])
+      known = x->numel + 1;
+    else
+      known *= want[d];
   }
-  if (open >= 0 && known) shape[open] = x->numel / known;
-  else if (open >= 0) return eq_fail("-1 is ambiguous beside a size of 0 in %s", eq_shape_str(n, want));
+  if (open >= 0 && known)
+    shape[open] = x->numel / known;
+  else if (open >= 0)
+    return eq_fail("-1 is ambiguous beside a size of 0 in %s", eq_shape_str(n, want));
   if ((open >= 0 ? known * shape[open] : known) != x->numel)
     return eq_fail("%s has %" PRId64 " elements and does not become %s", eq_shape_of(x), x->numel,
                    eq_shape_str(n, want));
@@ -144,7 +151,8 @@ static int slice_shape(eq_call *c) {
 }
 
 /* The gradient of a part: zeros of x's shape with gy in that part. */
-static int part_back(eq_call *c, eq_tensor **gy, eq_tensor **gx, int64_t from, int64_t to, int64_t step) {
+static int part_back(eq_call *c, eq_tensor **gy, eq_tensor **gx, int64_t from, int64_t to,
+                     int64_t step) {
   const eq_tensor *x = c->in[0];
   return give(gx, eq_f("unslice", "tliiii", gy[0], x->ndim, x->shape, c->arg[0].i, from, to, step));
 }
@@ -188,7 +196,8 @@ static int unslice_run(eq_call *c) {
 }
 
 static int unslice_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
-  return give(gx, eq_f("slice", "tiiii", gy[0], c->arg[1].i, c->arg[2].i, c->arg[3].i, c->arg[4].i));
+  return give(gx,
+              eq_f("slice", "tiiii", gy[0], c->arg[1].i, c->arg[2].i, c->arg[3].i, c->arg[4].i));
 }
 
 /* ---- contiguous, clone ---- */
@@ -213,36 +222,78 @@ static int to_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
 }
 
 const eq_op ops_shape[] = {
-    {.name = "reshape", .sig = "x:tensor, sizes:ints -> y",
-     .doc = "x with another shape and the same elements in row-major order; one size may be -1.\nA view "
+    {.name = "reshape",
+     .sig = "x:tensor, sizes:ints -> y",
+     .doc = "x with another shape and the same elements in row-major order; one size may be -1.\nA "
+            "view "
             "where the strides allow it, else a copy.",
-     .example = "print(equi.arange(6):reshape(2, -1):size())  --> 2 3", .shape = reshape_shape,
-     .back = reshape_back, .flags = EQ_VIEW, .where = EQ_HERE},
-    {.name = "permute", .sig = "x:tensor, dims:dims -> y",
+     .example = "print(equi.arange(6):reshape(2, -1):size())  --> 2 3",
+     .shape = reshape_shape,
+     .back = reshape_back,
+     .flags = EQ_VIEW,
+     .where = EQ_HERE},
+    {.name = "permute",
+     .sig = "x:tensor, dims:dims -> y",
      .doc = "A view with the dims in the order given.",
      .example = "print(equi.zeros(2, 3, 4):permute(3, 1, 2):size())  --> 4 2 3",
-     .shape = permute_shape, .back = permute_back, .flags = EQ_VIEW, .where = EQ_HERE},
-    {.name = "transpose", .sig = "x:tensor, dim1:dim=-2, dim2:dim=-1 -> y",
+     .shape = permute_shape,
+     .back = permute_back,
+     .flags = EQ_VIEW,
+     .where = EQ_HERE},
+    {.name = "transpose",
+     .sig = "x:tensor, dim1:dim=-2, dim2:dim=-1 -> y",
      .doc = "A view with two dims exchanged, by default the last two.",
-     .example = "print(equi.zeros(2, 3):transpose():size())  --> 3 2", .shape = transpose_shape,
-     .back = transpose_back, .flags = EQ_VIEW, .where = EQ_HERE},
-    {.name = "expand", .sig = "x:tensor, sizes:ints -> y",
+     .example = "print(equi.zeros(2, 3):transpose():size())  --> 3 2",
+     .shape = transpose_shape,
+     .back = transpose_back,
+     .flags = EQ_VIEW,
+     .where = EQ_HERE},
+    {.name = "expand",
+     .sig = "x:tensor, sizes:ints -> y",
      .doc = "A view that repeats dims of size 1 (stride 0) to the sizes given; -1 leaves a size.",
-     .example = "print(equi.ones(3, 1):expand(2, 3, 4):size())  --> 2 3 4", .shape = expand_shape,
-     .back = expand_back, .flags = EQ_VIEW, .where = EQ_HERE},
-    {.name = "select", .sig = "x:tensor, dim:dim, index:int -> y", .doc = "Position `index` (from 0) of a dim.",
-     .shape = select_shape, .back = select_back, .flags = EQ_VIEW | EQ_HIDDEN, .where = EQ_HERE},
-    {.name = "slice", .sig = "x:tensor, dim:dim, from:int, to:int, step:int -> y",
-     .doc = "Positions from .. to - 1 (from 0) of a dim.", .shape = slice_shape, .back = slice_back,
-     .flags = EQ_VIEW | EQ_HIDDEN, .where = EQ_HERE},
-    {.name = "unslice", .sig = "g:tensor, sizes:ints, dim:int, from:int, to:int, step:int -> gx",
-     .doc = "Zeros of the sizes given with g in a slice: the rule of slice.", .shape = unslice_shape,
-     .run = unslice_run, .back = unslice_back, .flags = EQ_ANY_STRIDE | EQ_HIDDEN, .where = EQ_HERE},
-    {.name = "clone", .sig = "x:tensor -> y", .doc = "A row-major copy with its own memory.",
+     .example = "print(equi.ones(3, 1):expand(2, 3, 4):size())  --> 2 3 4",
+     .shape = expand_shape,
+     .back = expand_back,
+     .flags = EQ_VIEW,
+     .where = EQ_HERE},
+    {.name = "select",
+     .sig = "x:tensor, dim:dim, index:int -> y",
+     .doc = "Position `index` (from 0) of a dim.",
+     .shape = select_shape,
+     .back = select_back,
+     .flags = EQ_VIEW | EQ_HIDDEN,
+     .where = EQ_HERE},
+    {.name = "slice",
+     .sig = "x:tensor, dim:dim, from:int, to:int, step:int -> y",
+     .doc = "Positions from .. to - 1 (from 0) of a dim.",
+     .shape = slice_shape,
+     .back = slice_back,
+     .flags = EQ_VIEW | EQ_HIDDEN,
+     .where = EQ_HERE},
+    {.name = "unslice",
+     .sig = "g:tensor, sizes:ints, dim:int, from:int, to:int, step:int -> gx",
+     .doc = "Zeros of the sizes given with g in a slice: the rule of slice.",
+     .shape = unslice_shape,
+     .run = unslice_run,
+     .back = unslice_back,
+     .flags = EQ_ANY_STRIDE | EQ_HIDDEN,
+     .where = EQ_HERE},
+    {.name = "clone",
+     .sig = "x:tensor -> y",
+     .doc = "A row-major copy with its own memory.",
      .example = "local x = equi.zeros(2)\nprint(x:clone():shares_storage(x))  --> false",
-     .shape = clone_compute, .run = clone_run, .back = same_back, .flags = EQ_ANY_STRIDE, .where = EQ_HERE},
-    {.name = "to", .sig = "x:tensor, dtype:dtype -> y",
+     .shape = clone_compute,
+     .run = clone_run,
+     .back = same_back,
+     .flags = EQ_ANY_STRIDE,
+     .where = EQ_HERE},
+    {.name = "to",
+     .sig = "x:tensor, dtype:dtype -> y",
      .doc = "A copy in another dtype. Floats to i64 and u8 lose the fraction; to bool: not zero.",
-     .example = "print(equi.ones(2):to(\"i64\").dtype)  --> i64", .shape = to_shape, .run = clone_run,
-     .back = to_back, .flags = EQ_ANY_STRIDE, .where = EQ_HERE},
+     .example = "print(equi.ones(2):to(\"i64\").dtype)  --> i64",
+     .shape = to_shape,
+     .run = clone_run,
+     .back = to_back,
+     .flags = EQ_ANY_STRIDE,
+     .where = EQ_HERE},
     {0}};

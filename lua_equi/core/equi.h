@@ -1,4 +1,4 @@
-/* equi.h -- the header that everything in the C core includes: tensors, memory, ops, autograd, threads.
+/* equi.h -- what everything in the C core includes: tensors, memory, ops, autograd, threads.
  *
  * Nothing here knows Lua (core/lua does) or BLAS (blas.c does). A function that can fail returns
  * NULL or a nonzero status and leaves one sentence in eq_error.text; nothing aborts or prints.

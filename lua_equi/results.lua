@@ -2,8 +2,10 @@
 --
 -- A result is a plain table with a list `rows`; each row is a table of numbers and texts. NOT a
 -- data base: files are read whole, one JSON object each.
+local checkpoint = require "lua_equi.checkpoint"
 local json = require "lua_equi.json"
 local log = require "lua_equi.log"
+local options = require "lua_equi.options"
 
 local results = {}
 
@@ -45,6 +47,54 @@ function results.read(folder)
   list:close()
   if #out == 0 then return nil, "results.read: there are no results in " .. folder end
   return out
+end
+
+--- One metric of a log by step, from the JSON lines that train.run writes; empty without a file.
+---
+--- Example:
+---     print(#equi.results.history("no/file.jsonl", "loss").steps)   --> 0
+---@param path string
+---@param field string
+---@return table history {steps = list, values = list}
+function results.history(path, field)
+  local history, f = {steps = {}, values = {}}, io.open(path)
+  if not f then return history end
+  for line in f:lines() do
+    local row = json.decode(line)
+    if row and row[field] then
+      table.insert(history.steps, row.step)
+      table.insert(history.values, row[field])
+    end
+  end
+  f:close()
+  return history
+end
+
+--- How the options in a result (.json) or a checkpoint (.safetensors) differ from those of a run
+--- that would overwrite it or go on with it; nil when none does or there is no such file.
+---
+--- Example:
+---     local path = os.tmpname() .. ".json"
+---     equi.write_file_atomic(path, {equi.json.encode {options = {group = "verbs2"}}})
+---     print(equi.results.conflict(path, {group = "full"}))   --> group was "verbs2", is "full"
+---     os.remove(path)
+---@param path string
+---@param current table options, plain
+---@return string? text
+---@return string? message nil, message when the file cannot be read
+function results.conflict(path, current)
+  local f = io.open(path, "rb")
+  if not f then return nil end
+  f:close()
+  local saved, message
+  if path:find "%.json$" then
+    saved, message = json.read(path)
+  else
+    local ok, found = pcall(checkpoint.load, path, {rng = false})
+    saved, message = ok and found, found
+  end
+  if not saved then return nil, message end
+  return (select(2, options.differences(saved.options or {}, current)))
 end
 
 -- Rows of all results that agree in the keys, in order of first appearance.

@@ -2,8 +2,8 @@
 --- Equi-tuning on SCAN: pretrain a sequence model, make it equivariant, fine-tune it, compare.
 --
 -- The protocol is that of Basu et al. (AAAI 2023) and Gordon et al. (ICLR 2020): see doc/scan.md.
--- One run is one cell, split and seed; several are done one after the other, and every finished run
--- leaves result.json, from which the table is made (also later, with --report).
+-- One run is one cell, split and seed; several are done one after the other. Each leaves its
+-- SPLIT-CELL-GROUP-COMBINE-SEED/result.json, from which the table is made (also with --report).
 local here = arg[0]:match "^(.*)scripts/scan%.lua$" or "./"
 package.path = here .. "?.lua;" .. here .. "?/init.lua;" .. package.path
 package.cpath = here .. "?.so;" .. package.cpath
@@ -32,8 +32,9 @@ local declared = options.declare {
   name = "scan.lua",
   doc = "Pretrains a recurrent model on SCAN, equi-tunes it, and compares on the split's test set.",
   "What to run",
-  {"cells", {"lstm"}, doc = "recurrent cells: rnn, gru, lstm"},
-  {"splits", {"add_jump"}, doc = "splits: simple, add_jump, around_right, length, add_turn_left"},
+  {"cells", {"lstm"}, choices = {"rnn", "gru", "lstm"}, doc = "recurrent cells"},
+  {"splits", {"add_jump"}, doc = "splits of the data",
+   choices = {"simple", "add_jump", "around_right", "length", "add_turn_left"}},
   {"seeds", {0}, doc = "one run each"},
   {"baseline", false, doc = "the G-equivariant network of Gordon et al. instead of equi-tuning"},
   {"data", type = "string", doc = "folder of the official SCAN files; default: the grammar's own"},
@@ -63,6 +64,7 @@ local declared = options.declare {
   "Running",
   {"out", "", saved = false, doc = "folder for results; default: out/scan, out/demo, out/tiny"},
   {"resume", false, saved = false, doc = "go on from the last checkpoint of each run"},
+  {"force", false, saved = false, doc = "go on, or overwrite results, with other options too"},
   {"report", false, saved = false, doc = "only print the table of the results in --out"},
   {"markdown", false, saved = false, doc = "print that table as Markdown"},
   {"threads", 1, min = 1, saved = false, doc = "threads; results do not depend on it"},
@@ -132,9 +134,8 @@ end
 -- ---- the group ----
 
 -- The symmetry as actions on command ids, answer ids and answer log-probabilities.
-local function actions(opt, split, data)
-  local name = opt.group == "auto" and (turning[split] and "direction" or "verbs2") or opt.group
-  local symmetry = groups[name]
+local function actions(opt, data)
+  local symmetry = groups[opt.group]
   local perms_in, perms_out, joint = {}, {}, {}
   for i, g in ipairs(symmetry.generators) do
     perms_in[i] = data.words_in:permutation(g.input)
@@ -288,21 +289,6 @@ local function stepper(opt, fields, opts, draw, coin)
   end
 end
 
--- Validation accuracies of a stage by step, from its log: also those before a resume.
-local function read_history(path)
-  local history, f = {steps = {}, validation = {}}, io.open(path)
-  if not f then return history end
-  for line in f:lines() do
-    local row = json.decode(line)
-    if row and row.validation then
-      table.insert(history.steps, row.step)
-      table.insert(history.validation, row.validation)
-    end
-  end
-  f:close()
-  return history
-end
-
 -- Trains, keeps the best model by validation in `base`, returns the curve and the time.
 local function run_stage(opt, stage, fields)
   local seed = 2 * opt.seed + fields.salt
@@ -321,15 +307,12 @@ local function run_stage(opt, stage, fields)
     options = opt.saved, checkpoint = path, log = ("%s/%s"):format(fields.dir, stage),
     progress = true, label = fields.label,
   }
-  if result.differences then
-    io.stderr:write(("%s was begun with other options: %s\n"):format(path, result.differences))
-  end
   if fields.steps > 0 then
     local best = path:gsub("safetensors$", "best.safetensors")
     checkpoint.load(best, {model = fields.model, rng = false})
   end
   equi.nn.eval(fields.model)
-  return read_history(("%s/%s.jsonl"):format(fields.dir, stage)), result.seconds
+  return results.history(("%s/%s.jsonl"):format(fields.dir, stage), "validation"), result.seconds
 end
 
 -- ---- one run ----
@@ -363,7 +346,7 @@ local function plot_curves(dir, stages)
 end
 
 local function curve(label, history, offset)
-  local c = {label = label, steps = {}, validation = history and history.validation}
+  local c = {label = label, steps = {}, validation = history and history.values}
   for i, step in ipairs(history and history.steps or {}) do c.steps[i] = offset + step end
   return c
 end
@@ -388,10 +371,9 @@ local function tune(opt, result, data, act, model, dir)
   end
   report("equi-tuned", 0)
   if opt.tune_iterations == 0 then return nil end
-  local rate = opt.tune_lr > 0 and opt.tune_lr or opt.split == "around_right" and 5e-5 or 2e-5
   local history, seconds = run_stage(opt, "tune", {
     salt = 1, model = tuned, net = tuned.combine and tuned.combine.net, base = model, data = data,
-    dir = dir, lr = rate, decay = opt.weight_decay, steps = opt.tune_iterations,
+    dir = dir, lr = opt.tune_lr, decay = opt.weight_decay, steps = opt.tune_iterations,
     every = opt.tune_every, decoder = opt.decode,
     label = ("%s %s seed %d, equi-tuning"):format(opt.split, opt.cell, opt.seed),
   })
@@ -400,14 +382,12 @@ local function tune(opt, result, data, act, model, dir)
 end
 
 local function run(opt)
-  local dir = ("%s/%s-%s%s-%s-%d"):format(opt.out, opt.split, opt.baseline and "g" or "", opt.cell,
-                                          opt.combine, opt.seed)
-  if not os.execute(("mkdir -p '%s' 2>/dev/null"):format(dir:gsub("'", "'\\''"))) then
-    fail("cannot make the folder %s", dir)
-  end
+  local dir = opt.dir
+  local made = os.execute(("mkdir -p '%s' 2>/dev/null"):format(dir:gsub("'", "'\\''")))
+  if not made then fail("cannot make the folder %s", dir) end
   equi.seed(opt.seed)
   local data = load_data(opt, opt.split, opt.seed)
-  local act = actions(opt, opt.split, data)
+  local act = actions(opt, data)
   local model = build(opt, data, act)
   local result = {options = opt.saved, split = opt.split, cell = opt.cell, seed = opt.seed,
                   parameters = equi.nn.count(model), group_order = act.group.order, rows = {}}
@@ -426,7 +406,7 @@ local function run(opt)
     plot_curves(dir, {curve("pretraining", history, 0),
                       curve("equi-tuning", tuning, opt.iterations)})
   end
-  return result, dir
+  return result
 end
 
 -- ---- tables ----
@@ -461,37 +441,56 @@ local function shorten(opt)
   end
 end
 
-local function check_choices(list, valid, what)
-  for _, v in ipairs(list) do
-    if not (" " .. valid .. " "):find(" " .. v .. " ", 1, true) then
-      fail('no %s "%s"; there are %s', what, v, valid)
+-- The options of one run, with what "auto" and 0 stand for; `saved` is what decides its result.
+local function single(opt, split, cell, seed)
+  local saved = options.describe(opt)
+  saved.cells, saved.splits, saved.seeds = nil, nil, nil
+  saved.split, saved.cell, saved.seed = split, cell, seed
+  if opt.group == "auto" then saved.group = turning[split] and "direction" or "verbs2" end
+  if opt.tune_lr == 0 then saved.tune_lr = split == "around_right" and 5e-5 or 2e-5 end
+  local one = {saved = saved, resume = opt.resume}
+  for k, v in pairs(saved) do one[k] = v end
+  one.dir = ("%s/%s-%s-%s-%s-%d"):format(opt.out, split, cell, saved.group,
+                                         opt.baseline and "baseline" or opt.combine, seed)
+  return one
+end
+
+-- Nothing that other options made is overwritten or gone on with, unless asked for.
+local function protect(opt)
+  local stages = opt.resume and {"/tune.safetensors", "/pretrain.safetensors"} or {}
+  for _, file in ipairs {"/result.json", table.unpack(stages)} do
+    local path = opt.dir .. file
+    local text, message = results.conflict(path, opt.saved)
+    if message then fail("%s", message) end
+    if text then fail("%s has other options: %s; take another --out, or --force", path, text) end
+  end
+end
+
+local function all_runs(opt)
+  local list = {}
+  for _, split in ipairs(opt.splits) do
+    for _, cell in ipairs(opt.cells) do
+      for _, seed in ipairs(opt.seeds) do list[#list + 1] = single(opt, split, cell, seed) end
     end
   end
+  return list
 end
 
 local function main()
   local opt = options.parse(declared)
-  check_choices(opt.cells, "rnn gru lstm", "cell")
-  check_choices(opt.splits, "simple add_jump around_right length add_turn_left", "split")
   shorten(opt)
   if opt.report then
     local list, message = results.read(opt.out)
     return print_table(list or fail("%s", message), opt.markdown)
   end
   equi.threads(opt.threads)
-  local done, saved = {}, options.describe(opt)
-  for _, split in ipairs(opt.splits) do
-    for _, cell in ipairs(opt.cells) do
-      for _, seed in ipairs(opt.seeds) do
-        local one = {}
-        for k, v in pairs(saved) do one[k] = v end
-        for _, k in ipairs {"out", "resume", "threads"} do one[k] = opt[k] end
-        one.split, one.cell, one.seed, one.saved = split, cell, seed, saved
-        local result, dir = run(one)
-        done[#done + 1] = result
-        io.stderr:write("wrote ", dir, "/result.json, logs and curves.png\n")
-      end
-    end
+  local list, done = all_runs(opt), {}
+  if not opt.force then
+    for _, one in ipairs(list) do protect(one) end
+  end
+  for i, one in ipairs(list) do
+    done[i] = run(one)
+    io.stderr:write("wrote ", one.dir, "/result.json, logs and curves.png\n")
   end
   print_table(done)
 end

@@ -42,4 +42,31 @@ describe("results", function()
     os.execute(("rm -r '%s'"):format(folder))
     assert.matches("no results in", select(2, results.read(folder)))
   end)
+
+  it("reads one metric of a log by step", function()
+    local path = os.tmpname()
+    write(path, '{"step": 2, "loss": 0.5}\n{"step": 4, "other": 1}\n{"step": 6, "loss": 0.25}\n')
+    assert.same({steps = {2, 6}, values = {0.5, 0.25}}, results.history(path, "loss"))
+    os.remove(path)
+    assert.same({steps = {}, values = {}}, results.history(path, "loss"))
+  end)
+
+  it("names the options in which a file differs from a run", function()
+    local equi = require "lua_equi"
+    local folder = temporary()
+    local plain, saved = folder .. "/result.json", folder .. "/run.safetensors"
+    assert.is_nil(results.conflict(plain, {lr = 0.1}))
+    write(plain, '{"options": {"lr": 0.1, "cell": "gru"}}')
+    equi.checkpoint.save(saved, {options = {lr = 0.1, cell = "gru"}})
+    for _, path in ipairs {plain, saved} do
+      assert.is_nil(results.conflict(path, {lr = 0.1, cell = "gru"}))
+      assert.equal('cell was "gru", is "rnn"; lr was 0.1, is 0.2',
+                   results.conflict(path, {lr = 0.2, cell = "rnn"}))
+      write(path, "{")
+      local text, message = results.conflict(path, {})
+      assert.is_nil(text)
+      assert.matches(path, message, 1, true)
+    end
+    os.execute(("rm -r '%s'"):format(folder))
+  end)
 end)

@@ -66,14 +66,14 @@ describe("scripts/scan.lua", function()
     local a, b = temporary(), temporary()
     local text, code = run("--tiny --out " .. a)
     assert.equal(0, code, text)
-    local name = "/add_jump-lstm-mean-0/"
+    local name = "/add_jump-lstm-verbs2-mean-0/"
     for _, file in ipairs {"result.json", "curves.png", "pretrain.csv", "tune.jsonl"} do
       assert.is_truthy(read(a .. name .. file), file)
     end
     assert.matches("equi%-tuned, fine%-tuned", (run("--report --out " .. a)))
     run("--tiny --tiny-steps 10 --out " .. b)
     assert.is_nil(read(b .. name .. "result.json")) -- no such option: nothing was begun
-    run("--tiny --iterations 10 --out " .. b)
+    run("--tiny --out " .. b)
     os.remove(b .. name .. "tune.safetensors")
     run("--tiny --resume --out " .. b)
     for _, stage in ipairs {"pretrain", "tune"} do
@@ -81,6 +81,31 @@ describe("scripts/scan.lua", function()
       assert.is_true(weights(a .. file) == weights(b .. file), stage)
     end
     os.execute(("rm -r '%s' '%s'"):format(a, b))
+  end)
+
+  it("gives every combination a folder, and refuses other options before any work", function()
+    local a = temporary()
+    local name = a .. "/add_jump-lstm-verbs2-mean-0/"
+    run("--tiny --out " .. a)
+    local first = read(name .. "result.json")
+    for _, more in ipairs {"", " --resume", " --seeds 7,0"} do
+      local words = "--dropout 0.3" .. more
+      local text, code = run(("--tiny --out %s %s"):format(a, words))
+      assert.equal(2, code)
+      assert.matches("result.json has other options: dropout was 0.1, is 0.3;", text, 1, true)
+      assert.equal(1, select(2, text:gsub("\n", "\n")))
+    end
+    assert.equal(first, read(name .. "result.json"))
+    assert.is_nil(read(a .. "/add_jump-lstm-verbs2-mean-7/pretrain.csv"))
+    os.remove(name .. "result.json")
+    local text, code = run("--tiny --resume --dropout 0.3 --out " .. a)
+    assert.equal(2, code)
+    assert.matches("tune.safetensors has other options: dropout was 0.1, is 0.3;", text, 1, true)
+    assert.equal(0, select(2, run("--tiny --force --dropout 0.3 --out " .. a)))
+    assert.matches('"dropout": 0.3', read(name .. "result.json"), 1, true)
+    assert.equal(0, select(2, run("--tiny --group cycle4 --combine best --out " .. a)))
+    assert.is_truthy(read(a .. "/add_jump-lstm-cycle4-best-0/result.json"))
+    os.execute(("rm -r '%s'"):format(a))
   end)
 
   it("runs every combination, and the equivariant network of Gordon et al.", function()

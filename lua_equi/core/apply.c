@@ -76,6 +76,12 @@ static int elementwise_shape(eq_call *c) {
   int64_t shape[EQ_MAXDIM];
   if (eq_broadcast(c->nin, c->in, &ndim, shape)) return EQ_ERR;
   eq_dtype t = c->op->flags & EQ_OUT_BOOL ? EQ_BOOL : c->in[0]->dtype;
+  for (int i = 0; i < c->nin && ndim > 1;
+       i++) { /* the first input of that shape gives the layout */
+    const eq_tensor *x = c->in[i];
+    if (x && x->ndim == ndim && !memcmp(shape, x->shape, (size_t)ndim * sizeof *shape))
+      return eq_out_like(c, 0, t, x);
+  }
   return eq_out(c, 0, t, ndim, shape);
 }
 

@@ -29,11 +29,15 @@ static bool can_join(const walk *w, int last, const int64_t *stride, int64_t siz
   return true;
 }
 
-/* Dims from first to last; a dim is joined to the one before when every operand steps evenly. */
+/* Dims in the result's order in memory; a dim is joined to the one before when every operand steps
+ * evenly. */
 static void join_dims(walk *w, eq_tensor *const *t) {
   const eq_tensor *out = t[w->n - 1];
+  int order[EQ_MAXDIM];
+  eq_memory_order(out, order);
   w->ndim = 0;
-  for (int d = 0; d < out->ndim; d++) {
+  for (int k = 0; k < out->ndim; k++) {
+    int d = order[k];
     int64_t stride[MAXT], size = out->shape[d];
     if (size == 1) continue;
     for (int i = 0; i < w->n; i++) stride[i] = stride_of(t[i], out, d);

@@ -135,6 +135,12 @@ void eq_release(eq_tensor *x); /* x may be NULL */
 bool eq_is_contiguous(const eq_tensor *x);
 bool eq_same_shape(const eq_tensor *a, const eq_tensor *b);
 void eq_strides(int ndim, const int64_t *shape, int64_t *stride); /* row-major */
+/* layout.c: [B, C, H, W] with the channels of a pixel side by side; other ndim: row-major. */
+bool eq_is_channels_last(const eq_tensor *x);
+eq_tensor *eq_channels_last(eq_tensor *x); /* x itself, retained, or a copy */
+eq_tensor *eq_empty_channels_last(eq_dtype t, int ndim, const int64_t *shape);
+bool eq_is_dense(const eq_tensor *x);               /* numel places, in any order of the dims */
+void eq_memory_order(const eq_tensor *x, int *dim); /* dims from the largest stride down */
 /* "32 x 128" into a small ring of static buffers: usable a few times in one message. */
 const char *eq_shape_str(int ndim, const int64_t *shape);
 static inline const char *eq_shape_of(const eq_tensor *x) {
@@ -281,6 +287,8 @@ int eq_apply(eq_call *c);         /* outputs in c->out, owned by the caller */
 int eq_apply_inplace(eq_call *c); /* result goes into c->in[0]; c->out[0] is that, retained */
 /* Shape functions: make output k. */
 int eq_out(eq_call *c, int k, eq_dtype t, int ndim, const int64_t *shape);
+int eq_out_channels_last(eq_call *c, int k, eq_dtype t, int ndim, const int64_t *shape);
+int eq_out_like(eq_call *c, int k, eq_dtype t, const eq_tensor *x);      /* x's shape and layout */
 int eq_broadcast(int n, eq_tensor *const *x, int *ndim, int64_t *shape); /* NULL entries skipped */
 /* Run kernel over all elements of t[0..n-1], every one broadcast to the shape of t[n-1]. */
 int eq_elementwise(eq_kernel k, int n, eq_tensor *const *t, const eq_call *c);

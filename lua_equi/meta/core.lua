@@ -316,6 +316,19 @@ function tensor:ceil() end
 ---@return equi.Tensor y
 function tensor:ceil_() end
 
+---x [B, C, H, W] with the channels of a pixel next to each other in memory: x itself if it
+---already lies so, else a copy. Shape and values stay. Convolutions and pooling work in this
+---layout and return it; element-wise ops keep the layout of their input.
+---@param x equi.Tensor
+---@return equi.Tensor y
+function equi.channels_last(x) end
+
+---x [B, C, H, W] with the channels of a pixel next to each other in memory: x itself if it
+---already lies so, else a copy. Shape and values stay. Convolutions and pooling work in this
+---layout and return it; element-wise ops keep the layout of their input.
+---@return equi.Tensor y
+function tensor:channels_last() end
+
 ---The lower triangular L with L L' = a, for symmetric positive definite a. Only a's lower triangle is read.
 ---The gradient is that of a symmetric a.
 ---@param a equi.Tensor
@@ -2706,6 +2719,13 @@ function equi.hold_interrupts(...) end
 ---@param ... any
 ---@return any ...
 function tensor:hook(...) end
+
+---x -> boolean
+---
+---True for x [B, C, H, W] whose channels of a pixel lie next to each other, without gaps.
+---@param ... any
+---@return any ...
+function tensor:is_channels_last(...) end
 
 ---x -> boolean
 ---

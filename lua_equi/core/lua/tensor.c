@@ -229,6 +229,12 @@ static int is_contiguous(lua_State *L) {
   return 1;
 }
 
+static int is_channels_last(lua_State *L) {
+  eq_tensor *x = eq_lua_checktensor(L, 1, "is_channels_last", "x");
+  lua_pushboolean(L, eq_is_channels_last(x));
+  return 1;
+}
+
 static int detach(lua_State *L) {
   eq_tensor *x = eq_lua_checktensor(L, 1, "detach", "x"), **box = eq_lua_newbox(L);
   if (!(*box = eq_alias(x))) return eq_lua_raise(L, "detach");
@@ -327,6 +333,7 @@ static const luaL_Reg methods[] = {{"size", size},
                                    {"totable", totable},
                                    {"tobytes", tobytes},
                                    {"is_contiguous", is_contiguous},
+                                   {"is_channels_last", is_channels_last},
                                    {"detach", detach},
                                    {"requires_grad_", requires_grad_},
                                    {"copy_", copy_},
@@ -352,6 +359,9 @@ static const eq_lua_doc docs[] = {
      "print(#equi.zeros(4):tobytes())  --> 16"},
     {"is_contiguous", "x -> boolean", "True when the elements lie in row-major order without gaps.",
      "print(equi.zeros(2, 3):t():is_contiguous())  --> false"},
+    {"is_channels_last", "x -> boolean",
+     "True for x [B, C, H, W] whose channels of a pixel lie next to each other, without gaps.",
+     "print(equi.zeros(2, 3, 4, 4):channels_last():is_channels_last())  --> true"},
     {"detach", "x -> y", "A view of x that is cut off from the graph: gradients stop here.",
      "print(equi.ones(2):requires_grad_():detach().requires_grad)  --> false"},
     {"requires_grad_", "x, on:bool=true -> x",

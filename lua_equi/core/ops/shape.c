@@ -215,7 +215,7 @@ static int same_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
 /* ---- conversion ---- */
 static int to_shape(eq_call *c) {
   const eq_tensor *x = c->in[0];
-  return eq_out(c, 0, (eq_dtype)c->arg[0].i, x->ndim, x->shape);
+  return eq_out_like(c, 0, (eq_dtype)c->arg[0].i, x);
 }
 static int to_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
   return give(gx, eq_f("to", "ti", gy[0], (int64_t)c->in[0]->dtype));

@@ -4,6 +4,7 @@
 local core = require "lua_equi.core"
 require "lua_equi.tensor"
 local nearest = require "lua_equi.nearest"
+local strict = require "lua_equi.strict"
 
 local equi = {}
 for name, value in pairs(core) do
@@ -12,6 +13,7 @@ end
 equi.fail_allocation = nil -- for tests, which find it in equi.core
 equi.core = core
 equi._VERSION = "lua_equi scm"
+for _, name in ipairs {"group", "action", "backend"} do strict(core[name], "equi." .. name) end
 
 -- Equituned models have the methods of modules, which come with lua_equi.nn.
 setmetatable(core.equitune_methods, {__index = function(methods, name)
@@ -65,6 +67,7 @@ return setmetatable(equi, {
     end
     local value = require("lua_equi." .. (from == true and name or from))
     if from ~= true then value = value[name] end
+    if type(value) == "table" and not getmetatable(value) then strict(value, "equi." .. name) end
     rawset(t, name, value)
     return value
   end,

@@ -2,10 +2,13 @@
 --
 -- Installed they are the modules lua_equi.models.NAME; in a checkout they lie in models/ beside
 -- lua_equi/, found through this file's own place. No global `models` enters anyone's path.
+local strict = require "lua_equi.strict"
+
+-- The folder of the models: in a checkout, and as installed.
 local function beside()
   local source = debug.getinfo(1, "S").source
   local root = source:match "^@(.*)lua_equi[/\\]models%.lua$"
-  return root and root .. "models/"
+  return root and root .. "models/", source:match "^@(.*)%.lua$"
 end
 
 local function load_model(name)
@@ -27,11 +30,18 @@ local function load_model(name)
   return model
 end
 
-return setmetatable({}, {
-  __index = function(t, name)
-    if type(name) ~= "string" or not name:find "^[%w_]+$" then return nil end
-    local model = load_model(name)
-    rawset(t, name, model)
-    return model
-  end,
-})
+-- The names of the files in both folders: for messages and completion, so what cannot be listed is
+-- left out.
+local function names()
+  local list = {}
+  for _, folder in ipairs {beside()} do
+    local files = io.popen(("ls '%s' 2>/dev/null"):format(folder:gsub("'", "'\\''")))
+    for file in files:lines() do list[#list + 1] = file:match "^([%w_]+)%.lua$" end
+    files:close()
+  end
+  return list
+end
+
+return strict({}, "equi.models", function(name)
+  return name:find "^[%w_]+$" and load_model(name) or nil
+end, names)

@@ -298,6 +298,9 @@ local function collect(v, names)
     for k, value in next, v do
       if type(k) == "string" then names[k] = type(value) == "function" end
     end
+    if type(meta) == "table" and type(meta.names) == "function" then
+      for _, k in ipairs(meta.names()) do names[k] = names[k] or false end
+    end
     if type(meta) == "table" and meta.lazy then
       for k, kind in pairs(meta.lazy) do names[k] = kind ~= true end
     end

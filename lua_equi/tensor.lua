@@ -37,10 +37,16 @@ end
 
 setmetatable(methods, {unknown = unknown})
 
-local function check_tensor(y, who)
-  if not core.is_tensor(y) then
-    error(("%s: y must be a tensor, got %s"):format(who, type(y)), 3)
+-- x:METHOD(y.shape), whose message is told as that of `who`.
+local function by_shape(who, method, x, y)
+  if not core.is_tensor(x) or not core.is_tensor(y) then
+    local name, v = "x", x
+    if core.is_tensor(x) then name, v = "y", y end
+    error(("%s: %s must be a tensor, got %s"):format(who, name, arguments.shown(v)), 3)
   end
+  local ok, found = pcall(methods[method], x, y.shape)
+  if ok then return found end
+  error(type(found) == "string" and found:gsub("^.-" .. method .. ": ", who .. ": ", 1) or found, 3)
 end
 
 -- Reads a dim, given by place or as {dim = ...}.
@@ -152,8 +158,8 @@ end
 ---@param y equi.Tensor
 ---@return equi.Tensor
 function methods.expand_as(x, y)
-  check_tensor(y, "expand_as")
-  return x:expand(y.shape)
+  local z = by_shape("expand_as", "expand", x, y)
+  return z
 end
 
 --- x with the shape of another tensor and the same elements: `x:reshape(y:size())`.
@@ -164,8 +170,8 @@ end
 ---@param y equi.Tensor
 ---@return equi.Tensor
 function methods.view_as(x, y)
-  check_tensor(y, "view_as")
-  return x:reshape(y.shape)
+  local z = by_shape("view_as", "reshape", x, y)
+  return z
 end
 
 --- x in f32: `x:to "f32"`.

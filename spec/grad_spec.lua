@@ -124,6 +124,26 @@ describe("deep graphs", function()
 end)
 
 describe("recording", function()
+  it("is on again when a coroutine tries to yield inside no_grad, which is refused", function()
+    local went_on = false
+    local run = coroutine.wrap(function()
+      equi.no_grad(function()
+        coroutine.yield(1)
+        went_on = true
+      end)
+    end)
+    local ok, text = pcall(run)
+    assert.is_false(ok or went_on)
+    assert.matches("no_grad: a coroutine cannot yield inside no_grad;", text, 1, true)
+    assert.is_true(equi.grad_enabled())
+    local inner = coroutine.wrap(function()
+      local other = coroutine.wrap(function() coroutine.yield(5) end)
+      equi.no_grad(function() assert.equal(5, other()) end)
+      coroutine.yield(equi.grad_enabled())
+    end)
+    assert.is_true(inner())
+  end)
+
   it("is off inside no_grad, and on again after an error", function()
     local x = leaf{1}
     assert.is_false(equi.no_grad(function() return x * 2 end).requires_grad)

@@ -51,6 +51,18 @@ describe("indexing with a tensor", function()
   end)
 end)
 
+describe("a position under a name", function()
+  it("is refused, in reading, in ranges and in assignment", function()
+    local x = equi.ones(2, 3)
+    for _, f in ipairs {function() return x[{dim = 1}] end, function() x[{dim = 1}] = 0 end,
+                        function() return x[{1, {dim = 2}}] end} do
+      assert.matches("index: positions stand in a list, one for each dim, got the key dim;",
+                     (complaint(f)), 1, true)
+    end
+    assert.equal(6, x:sum():item())
+  end)
+end)
+
 describe("a name that nothing has", function()
   local x = equi.ones(2, 3)
 
@@ -70,7 +82,7 @@ describe("a name that nothing has", function()
   end)
 
   it("is refused by methods that are given no tensor", function()
-    assert.equal("expand_as: y must be a tensor, got number",
+    assert.equal("expand_as: y must be a tensor, got 3",
       (complaint(function() local _ = x:expand_as(3) end)))
   end)
 end)

@@ -1,12 +1,12 @@
 --- equi.data: readers, samplers, vocabularies. The parts of this folder, loaded when first used.
-local parts = {random = true, sampler = true, scan = true, sequences = true,
-  vocabulary = true}
+local strict = require "lua_equi.strict"
 
-return setmetatable({}, {
-  __index = function(t, name)
-    if not parts[name] then return nil end
-    local part = require("lua_equi.data." .. name)
-    rawset(t, name, part)
-    return part
-  end,
-})
+local parts = {"random", "sampler", "scan", "sequences", "vocabulary"}
+local is_part = {}
+for _, name in ipairs(parts) do is_part[name] = true end
+
+return strict({}, "equi.data", function(name)
+  if not is_part[name] then return nil end
+  local part = require("lua_equi.data." .. name)
+  return getmetatable(part) and part or strict(part, "equi.data." .. name)
+end, function() return parts end)

@@ -1322,14 +1322,14 @@ function tensor:minimum(y) end
 ---@return equi.Tensor z
 function tensor:minimum_(y) end
 
----A view with dims moved to other places; the rest keeps its order.
+---A view with dims moved to other places, one or a list of them; the rest keeps its order.
 ---@param x equi.Tensor
 ---@param from integer|integer[]
 ---@param to integer|integer[]
 ---@return equi.Tensor y
 function equi.movedim(x, from, to) end
 
----A view with dims moved to other places; the rest keeps its order.
+---A view with dims moved to other places, one or a list of them; the rest keeps its order.
 ---@param from integer|integer[]
 ---@param to integer|integer[]
 ---@return equi.Tensor y
@@ -2779,7 +2779,7 @@ function equi.multinomial(...) end
 
 ---f, ... -> f(...)
 ---
----Calls f without recording, and returns its results.
+---Calls f without recording, and returns its results. f cannot yield to another coroutine.
 ---@param ... any
 ---@return any ...
 function equi.no_grad(...) end

@@ -1,7 +1,8 @@
 --- equi.nn: layers and what works on any module. One page; the parts are in this folder.
 local module = require "lua_equi.nn.module"
+local strict = require "lua_equi.strict"
 
-local nn = {initialise = require "lua_equi.nn.initialise"}
+local nn = {initialise = strict(require "lua_equi.nn.initialise", "equi.nn.initialise")}
 for name, f in pairs(module) do nn[name] = f end
 nn.class = require("lua_equi.nn.class").class
 for _, part in ipairs {"basic", "recurrent", "attention"} do

@@ -221,7 +221,7 @@ describe("index ops", function()
            equi.tensor {true}, 1, ids {1}, equi.tensor {true})
     raises("masked_fill: the number 0.5 does not fit an i64 tensor", equi.masked_fill, ids {1},
            equi.tensor {true}, 0.5)
-    raises("scatter: the number 300.0 does not fit an u8 tensor", equi.scatter,
+    raises("scatter: the number 300.0 does not fit a u8 tensor", equi.scatter,
            equi.zeros(1, {dtype = "u8"}), 1, ids {1}, 300)
     raises("one_hot: classes must be at least 1, got 0", equi.one_hot, ids {1}, 0)
     raises("one_hot: dtype must be one of", equi.one_hot, ids {1}, 1, "f16")

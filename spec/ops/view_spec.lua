@@ -120,6 +120,7 @@ op("movedim", {
      return mapped({1, 2}, function(k) return grid(2, 3, function(i, j) return x[i][j][k] end) end)
    end},
   {"two at once", f = with("movedim", {1, 2}, {2, 1}), inputs = {data(2, 3)}, naive = turned},
+  {"a number each", f = with("movedim", 1, -1), inputs = {data(2, 3)}, naive = turned},
 })
 
 op("t", {
@@ -260,6 +261,7 @@ describe("views", function()
     raises("unflatten: dim 2 has size 3 and does not become -1 x -1", x.unflatten, x, 2, {-1, -1})
     raises("movedim: 2 dims are to be moved to 1 places", x.movedim, x, {1, 2}, {1})
     raises("movedim: a dim is named twice", x.movedim, x, {1, 1}, {1, 2})
+    raises("movedim: 1 dims are to be moved to 2 places", x.movedim, x, 2, 1, 2)
     raises("movedim: a dim is named twice", x.movedim, x, {1, 2}, {2, 2})
     raises("t: x must be a matrix, it is 1 x 2 x 3", equi.t, z(1, 2, 3))
     raises("diagonal: dim1 and dim2 are the same dim", x.diagonal, x, 0, 1, 1)

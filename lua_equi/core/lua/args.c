@@ -209,7 +209,12 @@ static void add_to_list(reader *r, const eq_param *p, int64_t v) {
   r->c.list[r->c.nlist++] = p->kind == EQ_P_DIMS ? to_dim(r, p, v) : v;
 }
 
-/* A list is a table, or the run of numbers from place i on. Returns the places used. */
+static bool is_list(const eq_param *p) {
+  return p->kind == EQ_P_TENSORS || p->kind == EQ_P_DIMS || p->kind == EQ_P_INTS;
+}
+
+/* A list is a table, or the run of numbers from place i on; a single number where another list
+ * follows, as in x:movedim(3, 1). Returns the places used. */
 static int read_list(reader *r, const eq_param *p, int i, int last) {
   lua_State *L = r->L;
   begin_list(r, p);
@@ -225,6 +230,8 @@ static int read_list(reader *r, const eq_param *p, int i, int last) {
   if (lua_type(L, i) != LUA_TNUMBER)
     fail(r, "%s must be a whole number or a list of them, got %s", p->name, shown(L, i));
   int k = i;
+  const eq_sig *g = eq_sig_of(r->op);
+  if (p + 1 < g->param + g->nparam && is_list(p + 1)) last = i;
   for (; k <= last && lua_type(L, k) == LUA_TNUMBER; k++)
     add_to_list(r, p, eq_lua_checkint(L, k, r->op->name, p->name));
   return k - i;
@@ -239,6 +246,16 @@ static int read_choice(reader *r, const eq_param *p, int i) {
     snprintf(all + n, sizeof all - n, "%s\"%s\"", k ? ", " : "", p->choices[k]);
   }
   return fail(r, "%s must be one of %s, got %s", p->name, all, shown(r->L, i));
+}
+
+/* By sound: "eff", "eye", but "you". */
+const char *eq_lua_a_dtype(eq_dtype t) {
+  static const char *const name[EQ_NDTYPE] = {[EQ_F32] = "an f32",
+                                              [EQ_F64] = "an f64",
+                                              [EQ_I64] = "an i64",
+                                              [EQ_U8] = "a u8",
+                                              [EQ_BOOL] = "a bool"};
+  return name[t];
 }
 
 eq_dtype eq_lua_checkdtype(lua_State *L, int i, const char *who) {
@@ -316,8 +333,7 @@ static void check_not_twice(reader *r, const eq_param *p) {
 
 /* An empty table at the end is an empty list where p takes one, else options without any. */
 static bool is_no_options(reader *r, const eq_param *p) {
-  bool list = p->kind == EQ_P_TENSORS || p->kind == EQ_P_DIMS || p->kind == EQ_P_INTS;
-  if (list || r->options || r->next != r->top || lua_type(r->L, r->next) != LUA_TTABLE)
+  if (is_list(p) || r->options || r->next != r->top || lua_type(r->L, r->next) != LUA_TTABLE)
     return false;
   lua_pushnil(r->L);
   if (!lua_next(r->L, r->next)) return true;
@@ -386,8 +402,8 @@ static void check_numbers(reader *r) {
            lua_pushfstring(r->L, "%f", v));
     if ((t->dtype == EQ_I64 || t->dtype == EQ_U8) &&
         (v != floor(v) || (t->dtype == EQ_U8 && (v < 0 || v > 255))))
-      fail(r, "the number %s does not fit an %s tensor; convert it: x:to \"f32\"",
-           lua_pushfstring(r->L, "%f", v), eq_dtype_name(t->dtype));
+      fail(r, "the number %s does not fit %s tensor; convert it: x:to \"f32\"",
+           lua_pushfstring(r->L, "%f", v), eq_lua_a_dtype(t->dtype));
   }
 }
 

@@ -105,8 +105,8 @@ eq_tensor **eq_lua_scalar(lua_State *L, int i, eq_dtype t, const char *who) {
     whole = is && (t == EQ_I64 || (n >= 0 && n <= (t == EQ_U8 ? 255 : 1)));
   }
   if (!whole)
-    luaL_error(L, "%s: the number %s does not fit an %s tensor; convert it: x:to \"f32\"", who,
-               luaL_tolstring(L, i, NULL), eq_dtype_name(t));
+    luaL_error(L, "%s: the number %s does not fit %s tensor; convert it: x:to \"f32\"", who,
+               luaL_tolstring(L, i, NULL), eq_lua_a_dtype(t));
   eq_tensor **box = eq_lua_newbox(L);
   if (!(*box = eq_scalar(t, v))) eq_lua_raise(L, who);
   if (t == EQ_I64 && !truth) *(int64_t *)(void *)(*box)->data = n; /* more digits than v */
@@ -169,8 +169,8 @@ static void store(lua_State *L, eq_tensor *x, int64_t flat) {
     int ok;
     lua_Integer n = lua_tointegerx(L, -1, &ok);
     if (!ok || (x->dtype == EQ_U8 && (n < 0 || n > 255)))
-      luaL_error(L, "tensor: %s does not fit into an %s tensor", luaL_tolstring(L, -1, NULL),
-                 eq_dtype_name(x->dtype));
+      luaL_error(L, "tensor: %s does not fit into %s tensor", luaL_tolstring(L, -1, NULL),
+                 eq_lua_a_dtype(x->dtype));
     if (x->dtype == EQ_I64)
       ((int64_t *)(void *)x->data)[flat] = n;
     else

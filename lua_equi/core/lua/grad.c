@@ -91,22 +91,25 @@ static int grad_enabled(lua_State *L) {
   return 1;
 }
 
-/* no_grad(f, ...) -> f's results; recording is on again afterwards even if f raises. */
-static int leave(lua_State *L, int status, lua_KContext old) {
-  eq_grad_enabled = old != 0;
-  if (status != LUA_OK && status != LUA_YIELD) return lua_error(L);
-  return lua_gettop(L);
-}
-
+/* no_grad(f, ...) -> f's results; recording is on again afterwards even if f raises. f cannot
+ * yield: whoever goes on meanwhile would run without recording, and nothing tells us that f left.
+ */
 static int no_grad(lua_State *L) {
-  lua_KContext old = eq_grad_enabled;
+  bool old = eq_grad_enabled;
   bool callable = lua_isfunction(L, 1) || luaL_getmetafield(L, 1, "__call") != LUA_TNIL;
   if (!callable)
     return luaL_error(L, "no_grad: needs a function to run without recording, got %s",
                       luaL_typename(L, 1));
   if (!lua_isfunction(L, 1)) lua_pop(L, 1);
   eq_grad_enabled = false;
-  return leave(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, old, leave), old);
+  int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+  eq_grad_enabled = old;
+  if (status == LUA_OK) return lua_gettop(L);
+  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+  if (strstr(text, "attempt to yield across a C-call boundary"))
+    return luaL_error(L, "no_grad: a coroutine cannot yield inside no_grad; yield outside of it, "
+                         "or switch recording with equi.grad_enabled");
+  return lua_error(L);
 }
 
 static int debug_mode(lua_State *L) {
@@ -140,7 +143,8 @@ static const eq_lua_doc docs[] = {
      "27.0"},
     {"grad_enabled", "on=nil -> old", "Whether operations are recorded; sets it when given.",
      "print(equi.grad_enabled())  --> true"},
-    {"no_grad", "f, ... -> f(...)", "Calls f without recording, and returns its results.",
+    {"no_grad", "f, ... -> f(...)",
+     "Calls f without recording, and returns its results. f cannot yield to another coroutine.",
      "local w = equi.ones(2):requires_grad_()\nprint(equi.no_grad(function() return w * 2 "
      "end).requires_grad)  --> false"},
     {"debug", "on=nil -> old",

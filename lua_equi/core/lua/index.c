@@ -14,6 +14,19 @@ static int64_t position(lua_State *L, int64_t i, int64_t n, int d) {
   return k;
 }
 
+/* A key that is a name, as in x[{dim = 1}], would be left out in silence. */
+static void check_places(lua_State *L, int at) {
+  lua_pushnil(L);
+  while (lua_next(L, at)) {
+    lua_pop(L, 1);
+    if (lua_type(L, -1) != LUA_TNUMBER)
+      luaL_error(L,
+                 "index: positions stand in a list, one for each dim, got the key %s; x[{1, {2, "
+                 "5}}] is entry 1 of dim 1 and entries 2 to 5 of dim 2",
+                 luaL_tolstring(L, -1, NULL));
+  }
+}
+
 /* Replaces *box by `next`, made from it. */
 static void advance(lua_State *L, eq_tensor **box, eq_tensor *next) {
   if (!next) eq_lua_raise(L, "index");
@@ -25,6 +38,7 @@ static void take_range(lua_State *L, eq_tensor **box, int at, int d) {
   int64_t n = (*box)->shape[d], from = 1, to = n, step = 1;
   int len = (int)lua_rawlen(L, at);
   int64_t *part[] = {&from, &to, &step};
+  check_places(L, at);
   if (len > 3)
     luaL_error(L, "index: a range is {from, to} or {from, to, step}, got %d numbers", len);
   for (int k = 0; k < len; k++) {
@@ -62,6 +76,7 @@ static void take_positions(lua_State *L, eq_tensor **box, const eq_tensor *k, in
  * dim to the first: so a dim that a number drops does not change the count of the others. */
 static void take_table(lua_State *L, eq_tensor **box, int at) {
   int n = (int)lua_rawlen(L, at);
+  check_places(L, at);
   if (n > (*box)->ndim)
     luaL_error(L, "index: %d positions for %s, which has %d dims", n, eq_shape_of(*box),
                (*box)->ndim);

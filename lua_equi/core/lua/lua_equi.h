@@ -48,6 +48,7 @@ lua_State *eq_lua_caller(void); /* that thread; NULL outside of a backward pass 
 
 /* ---- reading arguments (args.c) ---- */
 eq_dtype eq_lua_checkdtype(lua_State *L, int i, const char *who);
+const char *eq_lua_a_dtype(eq_dtype t); /* "an f32", "a u8": for messages */
 /* A list of sizes at stack place i: a table, or the numbers from i on. Returns how many. */
 int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, const char *name);
 /* The same of a shape, behind which nothing may follow. */

@@ -256,8 +256,9 @@ const eq_op ops_view[] = {
      .where = EQ_HERE},
     {.name = "movedim",
      .sig = "x:tensor, from:dims, to:dims -> y",
-     .doc = "A view with dims moved to other places; the rest keeps its order.",
-     .example = "print(equi.zeros(2, 3, 4):movedim({1}, {3}):size())  --> 3 4 2",
+     .doc = "A view with dims moved to other places, one or a list of them; the rest keeps its "
+            "order.",
+     .example = "print(equi.zeros(2, 3, 4):movedim(1, 3):size())  --> 3 4 2",
      .compose = movedim,
      .where = EQ_HERE},
     {.name = "t",

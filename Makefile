@@ -68,13 +68,22 @@ OPENMP ?= $(if $(IS_CLANG),0,1)
 
 # ---- flags ----
 
+# The inner kernel is compiled once per instruction set, with its name and flags; the best is chosen at load time.
+CPU        := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
+MICRO_SETS := base $(if $(filter 0,$(SIMD)),,$(if $(filter x86_64 amd64,$(CPU)),v3 v4))
+MICRO_v3   := -march=x86-64-v3
+MICRO_v4   := -march=x86-64-v4
+MICRO      := lua_equi/core/micro/micro
+MICRO_OBJECTS := $(MICRO_SETS:%=$(BUILD)/$(MICRO).%.o)
+
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes $(if $(filter 1,$(OPENMP)),,-Wno-unknown-pragmas)
 DEFINES  := -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(if $(filter Darwin,$(SYSTEM)),-D_DARWIN_C_SOURCE)
 # No flag here may change what NaN or infinity do: nobody reads errno or the exception flags, and a * b + c may be rounded once.
 MATH     := -fno-math-errno -fno-trapping-math -ffp-contract=fast
 # The versions of a function are chosen before a sanitizer's run-time is ready, so sanitized builds have one version of each.
 NO_SIMD  := $(if $(filter 0,$(SIMD))$(findstring -fsanitize,$(CFLAGS)),-DEQ_NO_SIMD_DISPATCH)
-SWITCHES := $(if $(filter 1,$(OPENMP)),-fopenmp,-fopenmp-simd) $(if $(filter 1,$(NATIVE)),-march=native) $(NO_SIMD)
+SWITCHES := $(if $(filter 1,$(OPENMP)),-fopenmp,-fopenmp-simd) $(if $(filter 1,$(NATIVE)),-march=native) $(NO_SIMD) \
+            $(if $(filter v3,$(MICRO_SETS)),-DEQ_MICRO_X86)
 INCLUDES := -Ilua_equi/core -I$(BUILD) $(addprefix -I,$(LUA_INCDIR)) $(BLAS_CFLAGS) $(PNG_CFLAGS)
 COMPILE  := $(strip $(CC) -std=c11 $(DEFINES) $(WARNINGS) -fPIC -fvisibility=hidden $(CFLAGS) $(MATH) $(SWITCHES) \
               $(INCLUDES) $(CPPFLAGS))
@@ -85,8 +94,9 @@ LIBS     := $(strip $(BLAS_LIBS) $(PNG_LIBS) -lm $(if $(filter Darwin,$(SYSTEM))
 # ---- build ----
 
 OPS       := $(sort $(wildcard lua_equi/core/ops/*.c))
-SOURCES   := $(strip $(sort $(wildcard $(addprefix lua_equi/core/,*.c group/*.c image/*.c lua/*.c))) $(OPS))
-OBJECTS   := $(SOURCES:%.c=$(BUILD)/%.o)
+PARTS     := *.c conv/*.c group/*.c image/*.c lua/*.c micro/*.c
+SOURCES   := $(strip $(filter-out $(MICRO).c,$(sort $(wildcard $(PARTS:%=lua_equi/core/%)))) $(OPS))
+OBJECTS   := $(SOURCES:%.c=$(BUILD)/%.o) $(MICRO_OBJECTS)
 BACKENDS  := $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard lua_equi/backends/*.c)))
 CORE      := $(BUILD)/lua_equi/core.so
 LIBRARIES := $(if $(SOURCES),$(CORE)) $(BACKENDS)
@@ -121,6 +131,11 @@ $(BUILD)/%.o: %.c $(BUILD)/flags $(BUILD)/oplist.h | $(BUILD)/found
 	$(call say,compile,$<)
 	$(Q)$(CCACHE) $(COMPILE) $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP -c $< -o $@
 
+$(MICRO_OBJECTS): $(BUILD)/$(MICRO).%.o: $(MICRO).c $(BUILD)/flags | $(BUILD)/found
+	@mkdir -p $(@D)
+	$(call say,compile,'$< ($*)')
+	$(Q)$(CCACHE) $(COMPILE) $(MICRO_$*) -DEQ_MICRO_SET=$* $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP -c $< -o $@
+
 # Two files that are rewritten only when what they say changes: the registry of ops, which follows the content of core/ops,
 # and the command lines, so that other flags or a removed source rebuild what they must.
 .PHONY: FORCE
@@ -136,7 +151,7 @@ $(BUILD)/oplist.h: FORCE
 
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(COMPILE)' '$(LINK) $(LIBS)' '$(SOURCES)' > $@.new
+	@printf '%s\n' '$(COMPILE)' '$(LINK) $(LIBS)' '$(SOURCES) $(MICRO_SETS)' > $@.new
 	@$(REPLACE)
 
 -include $(OBJECTS:.o=.d) $(BACKENDS:.so=.d)

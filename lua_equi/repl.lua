@@ -356,6 +356,7 @@ function config:__tostring()
   local m = self.memory
   local rows = {
     {"version", self.version}, {"Lua", self.lua}, {"compiler", self.compiler}, {"simd", self.simd},
+    {"kernels", self.kernels},
     {"BLAS", self.blas}, {"warning", self.warning}, {"OpenMP", self.openmp},
     {"threads", ("%d of %d"):format(self.threads, self.cores)},
     {"memory", ("%s live, %s peak, %s cached, collects above %s"):format(
@@ -370,8 +371,9 @@ function config:__tostring()
 end
 
 --- What this build is and how it is set: a table that prints as a list.
---- Fields: version, lua, compiler, simd, blas, warning (or nil), openmp, threads, cores, memory (as
---- equi.memory()), seed, dtype, debug.
+--- Fields: version, lua, compiler, simd, kernels (the inner loop of f32 products: v4, v3 or base;
+--- LUA_EQUI_SIMD in the environment picks one), blas, warning (or nil), openmp, threads, cores,
+--- memory (as equi.memory()), seed, dtype, debug.
 ---@return table config
 --- Example:
 ---     print(equi.config().threads >= 1)   --> true

@@ -1,5 +1,6 @@
 /* state.c (binding) -- what is set for the whole process: seed, threads, memory. */
 #include "lua_equi.h"
+#include "../micro/micro.h"
 #include <string.h>
 
 /* ---- random numbers ---- */
@@ -130,6 +131,24 @@ static int build(lua_State *L) {
   lua_pushliteral(L, "portable");
 #endif
   lua_setfield(L, -2, "simd");
+  lua_pushstring(L, eq_micro()->name);
+  lua_setfield(L, -2, "kernels");
+  return 1;
+}
+
+/* Tests: use_kernels(name) switches the products to the kernels of one instruction set, nil to the
+ * best; use_kernels() names those there are. */
+static int use_kernels(lua_State *L) {
+  const eq_micro_set *set;
+  if (lua_gettop(L) > 0) {
+    const char *name = luaL_optstring(L, 1, NULL);
+    if (!eq_micro_use(name)) return luaL_error(L, "use_kernels: no kernels \"%s\" here", name);
+  }
+  lua_newtable(L);
+  for (int i = 0; (set = eq_micro_at(i)); i++) {
+    lua_pushstring(L, set->name);
+    lua_rawseti(L, -2, i + 1);
+  }
   return 1;
 }
 
@@ -139,6 +158,7 @@ static const luaL_Reg functions[] = {{"seed", seed},
                                      {"memory", memory},
                                      {"fail_allocation", fail_allocation},
                                      {"build", build},
+                                     {"use_kernels", use_kernels},
                                      {NULL, NULL}};
 
 static const eq_lua_doc docs[] = {
@@ -159,6 +179,7 @@ static const eq_lua_doc docs[] = {
     {0}};
 
 int eq_lua_state(lua_State *L) {
+  (void)eq_micro(); /* chosen now, by one thread */
   luaL_setfuncs(L, functions, 0);
   eq_lua_add_docs(L, docs);
   return 0;

@@ -1,0 +1,80 @@
+/* dispatch.c -- which compiled copy of micro.c this processor runs, and the packing they share. */
+#include "micro.h"
+#include "../equi.h"
+#include <stdlib.h>
+#include <string.h>
+
+extern const eq_micro_set eq_micro_base;
+#if defined(EQ_MICRO_X86)
+extern const eq_micro_set eq_micro_v3, eq_micro_v4;
+
+static bool has_v3(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+static bool has_v4(void) {
+  return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+const eq_micro_set *eq_micro_at(int i) {
+  const eq_micro_set *have[4] = {NULL};
+  int n = 0;
+#if defined(EQ_MICRO_X86)
+  if (has_v4()) have[n++] = &eq_micro_v4;
+  if (has_v3()) have[n++] = &eq_micro_v3;
+#endif
+  have[n++] = &eq_micro_base;
+  return i >= 0 && i < n ? have[i] : NULL;
+}
+
+static const eq_micro_set *in_use;
+
+bool eq_micro_use(const char *name) {
+  const eq_micro_set *set = eq_micro_at(0);
+  if (name && *name)
+    for (int i = 0; (set = eq_micro_at(i)) && strcmp(set->name, name);) i++;
+  if (set) in_use = set;
+  return set != NULL;
+}
+
+/* The binding asks once while the library is loaded, so no two threads meet here. An unknown name
+ * in the environment is no reason to refuse to load: config shows what is in use. */
+const eq_micro_set *eq_micro(void) {
+  if (!in_use && !eq_micro_use(getenv("LUA_EQUI_SIMD"))) (void)eq_micro_use(NULL);
+  return in_use;
+}
+
+/* Rows of b are dense: copied. */
+EQ_SIMD static void pack_rows(const float *b, int64_t bks, int64_t k, int64_t n, int64_t width,
+                              float *to) {
+  for (int64_t p = 0; p < k; p++, b += bks, to += width) {
+    int64_t j = 0;
+    for (; j < n; j++) to[j] = b[j];
+    for (; j < width; j++) to[j] = 0;
+  }
+}
+
+/* Columns of b are dense: turned over in squares, which stay in the nearest cache. */
+EQ_SIMD static void pack_columns(const float *b, int64_t bks, int64_t bns, int64_t k, int64_t n,
+                                 int64_t width, float *to) {
+  enum { SIDE = 16 };
+  for (int64_t j0 = 0; j0 < width; j0 += SIDE) {
+    int64_t side = width - j0 < SIDE ? width - j0 : SIDE;
+    for (int64_t p = 0; p < k; p++) {
+      float *row = to + p * width + j0;
+      for (int64_t j = 0; j < side; j++) row[j] = j0 + j < n ? b[(j0 + j) * bns + p * bks] : 0;
+    }
+  }
+}
+
+void eq_micro_pack(const float *b, int64_t bks, int64_t bns, int64_t k, int64_t n, float *panels) {
+  int64_t width = eq_micro()->width;
+  for (int64_t j = 0; j < n; j += width, panels += k * width) {
+    int64_t cols = n - j < width ? n - j : width;
+    if (bns == 1)
+      pack_rows(b + j, bks, k, cols, width, panels);
+    else
+      pack_columns(b + j * bns, bks, bns, k, cols, width, panels);
+  }
+}

@@ -1,0 +1,186 @@
+/* micro.c -- blocks of up to 14 rows by two vectors, all sums in registers; see micro.h.
+ *
+ * Compiled once per instruction set, with EQ_MICRO_SET as its name: the vector length and the
+ * number of rows follow from what the compiler may use. One broadcast of a number of `a` serves
+ * two multiply-adds, one load of `b` all rows. Rows are addressed as base + {1, 2, 4, 8} * stride,
+ * so four pointers reach fourteen rows and nothing spills (with fourteen pointers half of them
+ * would live on the stack). */
+#include "micro.h"
+#include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+enum { LANES = 16, ROWS = 14 };
+#elif defined(__AVX2__)
+enum { LANES = 8, ROWS = 6 };
+#elif defined(__aarch64__)
+enum { LANES = 4, ROWS = 14 };
+#else
+enum { LANES = 4, ROWS = 6 };
+#endif
+#if defined(__FMA__) || defined(__aarch64__)
+#define FAST true
+#else
+#define FAST false
+#endif
+enum { WIDTH = 2 * LANES };
+
+#if defined(__GNUC__)
+typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(int32_t))));
+#define INLINE static inline __attribute__((always_inline))
+#define ZERO                                                                                       \
+  (vec) { 0 }
+#else
+#error "micro.c needs the vector types of gcc or clang"
+#endif
+
+INLINE vec load(const float *p) {
+  vec v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+INLINE void store(float *p, vec v) { memcpy(p, &v, sizeof v); }
+
+/* The first n numbers at p, 1 <= n < LANES; nothing behind them is touched. */
+#if defined(__AVX512F__)
+INLINE vec load_part(const float *p, int n) {
+  return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+INLINE void store_part(float *p, vec v, int n) {
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+}
+#elif defined(__AVX2__)
+INLINE __m256i mask_of(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+INLINE vec load_part(const float *p, int n) { return (vec)_mm256_maskload_ps(p, mask_of(n)); }
+INLINE void store_part(float *p, vec v, int n) { _mm256_maskstore_ps(p, mask_of(n), (__m256)v); }
+#else
+INLINE vec load_part(const float *p, int n) {
+  return (vec){p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
+}
+INLINE void store_part(float *p, vec v, int n) {
+  for (int j = 0; j < n; j++) p[j] = v[j];
+}
+#endif
+
+INLINE vec finished(vec sum, vec bias, vec add, const eq_micro_job *job) {
+  if (job->bias) sum += bias;
+  if (job->add) sum += add;
+  return job->relu ? (vec)((ivec)sum & ~(ivec)(sum < ZERO)) : sum; /* NaN stays */
+}
+
+/* sum into row r from column `from` on; part: how many columns there are, 0 for a whole vector. */
+INLINE void finish(const eq_micro_job *job, int64_t r, int64_t from, vec sum, vec bias, int part) {
+  const float *add = job->add ? job->add + r * job->ads + from : NULL;
+  float *c = job->c + r * job->crs + from;
+  if (part)
+    store_part(c, finished(sum, bias, job->add ? load_part(add, part) : ZERO, job), part);
+  else
+    store(c, finished(sum, bias, job->add ? load(add) : ZERO, job));
+}
+
+INLINE vec load_bias(const eq_micro_job *job, int64_t from, int part) {
+  if (!job->bias) return ZERO;
+  return part ? load_part(job->bias + from, part) : load(job->bias + from);
+}
+
+/* Row r as a base and a multiple of the stride that an address can hold: see the header. */
+#define EACH_ROW(F)                                                                                \
+  F(0, p0, 0)                                                                                      \
+  F(1, p0, 1)                                                                                      \
+  F(2, p0, 2)                                                                                      \
+  F(3, p3, 0)                                                                                      \
+  F(4, p0, 4)                                                                                      \
+  F(5, p5, 0)                                                                                      \
+  F(6, p5, 1)                                                                                      \
+  F(7, p3, 4)                                                                                      \
+  F(8, p0, 8)                                                                                      \
+  F(9, p5, 4)                                                                                      \
+  F(10, p10, 0)                                                                                    \
+  F(11, p3, 8)                                                                                     \
+  F(12, p10, 2)                                                                                    \
+  F(13, p5, 8)
+
+#define DECLARE(r, base, times) vec s##r = ZERO, t##r = ZERO;
+#define STEP(r, base, times)                                                                       \
+  if (rows > r) {                                                                                  \
+    const float x = *(const float *)(const void *)(base + stride * times);                         \
+    s##r += b0 * x;                                                                                \
+    if (vecs > 1) t##r += b1 * x;                                                                  \
+  }
+#define FINISH(r, base, times)                                                                     \
+  if (rows > r) {                                                                                  \
+    finish(job, first + r, 0, s##r, bias0, vecs > 1 ? 0 : part);                                   \
+    if (vecs > 1) finish(job, first + r, LANES, t##r, bias1, part);                                \
+  }
+
+/* Rows first .. first + rows of the job; rows and vecs are constants of the caller. */
+INLINE void block(const eq_micro_job *job, int64_t first, const int rows, const int vecs) {
+  const int64_t stride = job->ars * (int64_t)sizeof(float);
+  const int64_t step = job->acs * (int64_t)sizeof(float), bs = job->bs;
+  const int part = (int)(job->cols % LANES);
+  const float *b = job->b;
+  EACH_ROW(DECLARE)
+  for (int64_t run = 0; run < job->runs; run++) {
+    const char *p0 = (const char *)(job->a + first * job->ars + (job->at ? job->at[run] : 0));
+    const char *p3 = p0 + 3 * stride, *p5 = p0 + 5 * stride, *p10 = p0 + 10 * stride;
+    for (int64_t k = job->k; k > 0; k--) {
+      const vec b0 = load(b), b1 = vecs > 1 ? load(b + LANES) : ZERO;
+      EACH_ROW(STEP)
+      b += bs;
+      p0 += step, p3 += step, p5 += step, p10 += step;
+    }
+  }
+  const vec bias0 = load_bias(job, 0, vecs > 1 ? 0 : part);
+  const vec bias1 = vecs > 1 ? load_bias(job, LANES, part) : ZERO;
+  EACH_ROW(FINISH)
+}
+
+#define BLOCK(rows)                                                                                \
+  static void one_##rows(const eq_micro_job *job, int64_t first) { block(job, first, rows, 1); }   \
+  static void two_##rows(const eq_micro_job *job, int64_t first) { block(job, first, rows, 2); }
+BLOCK(1)
+BLOCK(2)
+BLOCK(3)
+BLOCK(4)
+BLOCK(5)
+BLOCK(6)
+#define UP_TO_6(v) v##_1, v##_2, v##_3, v##_4, v##_5, v##_6
+#if defined(__AVX512F__) || defined(__aarch64__)
+BLOCK(7)
+BLOCK(8)
+BLOCK(9)
+BLOCK(10)
+BLOCK(11)
+BLOCK(12)
+BLOCK(13)
+BLOCK(14)
+#define UP_TO_ROWS(v) UP_TO_6(v), v##_7, v##_8, v##_9, v##_10, v##_11, v##_12, v##_13, v##_14
+#else
+#define UP_TO_ROWS(v) UP_TO_6(v)
+#endif
+typedef void (*block_fn)(const eq_micro_job *job, int64_t first);
+static const block_fn blocks[2][ROWS] = {{UP_TO_ROWS(one)}, {UP_TO_ROWS(two)}};
+
+/* Blocks of nearly equal height: 32 rows are 11 + 11 + 10, not 14 + 14 + 4. */
+static void run(const eq_micro_job *job) {
+  const block_fn *of = blocks[job->cols > LANES];
+  int64_t left = (job->rows + ROWS - 1) / ROWS, first = 0;
+  for (; left > 0; left--) {
+    int64_t rows = (job->rows - first + left - 1) / left;
+    of[rows - 1](job, first);
+    first += rows;
+  }
+}
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+#define NAME_(x) eq_micro_##x
+#define NAME(x) NAME_(x)
+extern const eq_micro_set NAME(EQ_MICRO_SET);
+const eq_micro_set NAME(EQ_MICRO_SET) = {TEXT(EQ_MICRO_SET), ROWS, LANES, WIDTH, FAST, run};

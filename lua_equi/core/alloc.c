@@ -112,6 +112,7 @@ void *eq_alloc(size_t bytes) {
   FORBID(b, bytes, size);
   eq_mem.live += size;
   eq_mem.allocations++;
+  eq_mem.fresh += size;
   eq_mem.churn += size <= CHURN_MAX ? size : size / CHURN_SHARE;
   if (eq_mem.live > eq_mem.peak) eq_mem.peak = eq_mem.live;
   return b;

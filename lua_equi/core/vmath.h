@@ -78,10 +78,12 @@ static inline float eq_log_f32(float x) {
   return (x != x || x == INFINITY) ? x : y;
 }
 
-/* log(1 + x) for x > -1: the logarithm of the rounded sum u, corrected by what rounding lost. */
+/* log(1 + x): the logarithm of the rounded sum u, corrected by what rounding lost (0/0 and inf - inf
+ * at the ends, where there is nothing to correct). */
 static inline float eq_log1p_f32(float x) {
-  float u = 1.f + x;
-  return eq_log_f32(u) + (x - (u - 1.f)) / u;
+  float u = 1.f + x, lost = (x - (u - 1.f)) / u;
+  float y = eq_log_f32(u) + (lost == lost ? lost : 0.f);
+  return x == 0.f ? x : y; /* -0 stays -0 */
 }
 /* erf: an odd polynomial below 0.93, 1 - e^polynomial above, 1 from 4 on. */
 static inline float eq_erf_f32(float x) {

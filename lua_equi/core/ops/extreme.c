@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 16 };
+/* Four vectors of the widest instruction set: a comparison waits for the one before in its lane. */
+enum { LANES = 64 };
 
 /* NAME_of: the best of n > 0 elements, in LANES interleaved parts that vectorise; NAME_rows and
  * NAME_at_rows: for rows, the latter with the place of the first (counted from EQ_BASE) in z. */

@@ -7,7 +7,7 @@
   U(exp, EXP(x), y, y, Y, "e to the power x.", "print(equi.tensor({0}):exp():item())  --> 1.0")    \
   U(log, LOG(x), 1 / x, -1 / (x * x), X, "Natural logarithm; -inf at 0, NaN below.",               \
     "print(equi.tensor({1}):log():item())  --> 0.0")                                               \
-  U(log1p, log1p(x), 1 / (1 + x), -1 / ((1 + x) * (1 + x)), X, "log(1 + x), exact near 0.",        \
+  U(log1p, LOG1P(x), 1 / (1 + x), -1 / ((1 + x) * (1 + x)), X, "log(1 + x), exact near 0.",        \
     "print(equi.tensor({0}):log1p():item())  --> 0.0")                                             \
   U(expm1, expm1(x), y + 1, y + 1, Y, "exp(x) - 1, exact near 0.",                                 \
     "print(equi.tensor({0}):expm1():item())  --> 0.0")                                             \

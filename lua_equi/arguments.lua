@@ -1,8 +1,9 @@
---- Checks of positional arguments: whole numbers, numbers in a range, tensors.
+--- Checks of positional arguments: whole numbers, numbers in a range, names, tensors.
 --
 -- Messages have the form of all others, "who: name must be ..., got ...", and are raised at the
 -- line that called the function whose arguments are checked. Options are lua_equi/options.lua's.
 local core = require "lua_equi.core"
+local nearest = require "lua_equi.nearest"
 
 local arguments = {}
 
@@ -48,6 +49,20 @@ function arguments.number(who, name, value, from, below)
   if from > -math.huge then range = ("a number of at least %g"):format(from) end
   if below < math.huge then range = range .. (" and below %g"):format(below) end
   error(("%s: %s must be %s, got %s"):format(who, name, range, arguments.shown(value)), 3)
+end
+
+--- Raises unless value is one of some names.
+---@param who string
+---@param name string
+---@param value any
+---@param names string[]
+function arguments.choice(who, name, value, names)
+  for _, valid in ipairs(names) do
+    if value == valid then return end
+  end
+  local near = type(value) == "string" and nearest(value, names)
+  error(("%s: %s must be one of %s, got %s%s"):format(who, name, table.concat(names, ", "),
+    arguments.shown(value), near and ('; did you mean "%s"?'):format(near) or ""), 3)
 end
 
 --- Raises unless value is a tensor.

@@ -26,7 +26,8 @@ end
 -- Anything tensors_of takes, or a list of groups {params = ..., lr = ...} -> list of groups.
 local function to_groups(params, defaults, who)
   if type(params) ~= "table" and type(params) ~= "userdata" then
-    error(("%s: params must be a module or a list of tensors, got %s"):format(who, type(params)), 3)
+    error(("%s: params must be a module or a list of tensors, got %s"):format(who,
+      arguments.shown(params)), 3)
   end
   local first = type(params) == "table" and not is_module(params) and rawget(params, 1)
   if type(first) ~= "table" or first.params == nil then params = {{params = params}} end
@@ -35,12 +36,16 @@ local function to_groups(params, defaults, who)
     local own = {}
     for k, v in pairs(given) do own[k] = v end
     own.params = nil
-    local group = options.check(who, own, defaults)
+    local group = options.check(who, own, defaults, 1)
     group.params = tensors_of(given.params)
     if #group.params == 0 then error(who .. ": there are no parameters to optimize", 3) end
     for j, p in ipairs(group.params) do
       if not core.is_tensor(p) or not p.is_leaf then
         error(("%s: parameter %d of group %d is no leaf tensor"):format(who, j, i), 3)
+      end
+      if p.dtype ~= "f32" and p.dtype ~= "f64" then
+        error(("%s: parameter %d of group %d is %s; it must be f32 or f64"):format(who, j, i,
+          p.dtype), 3)
       end
       if seen[p] then error(("%s: parameter %d of group %d comes twice"):format(who, j, i), 3) end
       seen[p] = true
@@ -133,6 +138,15 @@ function optimizer:state_dict()
   return {tensors = tensors, numbers = numbers}
 end
 
+local function check_saved(saved, parts)
+  for _, part in ipairs(parts) do
+    if type(saved) ~= "table" or type(saved[part]) ~= "table" then
+      error(("load_state_dict: give what state_dict returned, {%s = ...}, got %s"):format(
+        table.concat(parts, " = ..., "), arguments.shown(saved)), 3)
+    end
+  end
+end
+
 local function shape_of(t) return table.concat(t.shape, " x ") end
 
 --- How a saved state differs from this optimizer's, in clauses; empty when it fits.
@@ -172,6 +186,7 @@ end
 ---     opt:load_state_dict(opt:state_dict())
 ---@param saved table {tensors =, numbers =}
 function optimizer:load_state_dict(saved)
+  check_saved(saved, {"tensors", "numbers"})
   local list = self:differences(saved)
   if #list > 0 then error("load_state_dict: " .. table.concat(list, "; "), 2) end
   for name, t in pairs(self:state_dict().tensors) do t:copy_(saved.tensors[name]) end
@@ -183,7 +198,7 @@ end
 
 -- Numeric options are at least 0 and below these.
 local RANGES = {lr = math.huge, eps = math.huge, weight_decay = math.huge, momentum = math.huge,
-  beta1 = 1, beta2 = 1, alpha = 1}
+  dampening = math.huge, beta1 = 1, beta2 = 1, alpha = 1}
 
 -- new_state(group) -> lists of tensors; update(group, state) runs the C pass.
 local function new(name, params, opts, defaults, new_state, update)
@@ -195,8 +210,12 @@ local function new(name, params, opts, defaults, new_state, update)
     for option, below in pairs(RANGES) do
       if g[option] and not (g[option] >= 0 and g[option] < below) then
         error(("%s: %s must %s, got %g"):format(name, option, below == 1 and
-          "be at least 0 and below 1" or "not be negative", g[option]), 2)
+          "be at least 0 and below 1" or "be finite and not negative", g[option]), 2)
       end
+    end
+    if g.nesterov and (g.momentum == 0 or g.dampening ~= 0) then
+      error(("%s: nesterov needs momentum above 0 and dampening 0, got %g and %g"):format(name,
+        g.momentum, g.dampening), 2)
     end
     self.state[i] = new_state(g)
     self.state[i].step = 0

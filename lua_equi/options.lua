@@ -77,6 +77,7 @@ end
 ---@param who string name of the function, as the user writes it
 ---@param given table? what the user passed
 ---@param defaults table<string, any> every valid key with its default
+---@param deeper? integer how many calls further out the line to name is
 ---@return table filled a new table; the arguments are left alone
 --- Example:
 ---     local options = require "lua_equi.options"
@@ -84,10 +85,11 @@ end
 ---     print(dropout(), dropout {p = 0.1})   --> 0.5 0.1
 ---     print((select(2, pcall(dropout, {rate = 1}))):match "dropout: .*")
 ---     --> dropout: no option "rate"; options are p
-function options.check(who, given, defaults)
+function options.check(who, given, defaults, deeper)
+  local level = 3 + (deeper or 0)
   if given ~= nil and type(given) ~= "table" then
     error(("%s: options must be a table, got %s (a %s); %s"):format(who, show(given),
-      type(given), (list_valid(defaults))), 3)
+      type(given), (list_valid(defaults))), level)
   end
   local filled = {}
   for key, default in pairs(defaults) do
@@ -96,7 +98,7 @@ function options.check(who, given, defaults)
   end
   for key, value in pairs(given or {}) do
     local problem = wrong_key(key, value, defaults)
-    if problem then error(who .. ": " .. problem, 3) end
+    if problem then error(who .. ": " .. problem, level) end
     filled[key] = value
   end
   return filled
@@ -104,10 +106,10 @@ end
 
 local function range_text(option)
   local parts = {}
-  if option.min then parts[#parts + 1] = "at least " .. option.min end
-  if option.above then parts[#parts + 1] = "above " .. option.above end
-  if option.max then parts[#parts + 1] = "at most " .. option.max end
-  if option.below then parts[#parts + 1] = "below " .. option.below end
+  local words = {min = "at least ", above = "above ", max = "at most ", below = "below "}
+  for _, key in ipairs {"min", "above", "max", "below"} do
+    if option[key] then parts[#parts + 1] = words[key] .. option[key] end
+  end
   return table.concat(parts, " and ")
 end
 
@@ -155,8 +157,7 @@ local function infer_type(row, default)
   if row.type then return row.type end
   if type(default) == "table" then default = default[1] end
   if type(default) == "boolean" then return "flag" end
-  if math.type(default) == "integer" then return "integer" end
-  return type(default)
+  return math.type(default) == "integer" and "integer" or type(default)
 end
 
 local ROW = {doc = true, type = true, choices = true, min = true, max = true, above = true,

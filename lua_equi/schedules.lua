@@ -52,6 +52,10 @@ end
 ---     s:load_state_dict(s:state_dict())
 ---@param saved table
 function schedule:load_state_dict(saved)
+  if type(saved) ~= "table" or saved.count == nil or not saved["start" .. #self.start] then
+    error(("load_state_dict: give what state_dict of such a schedule returned, got %s"):format(
+      arguments.shown(saved)), 2)
+  end
   for k, v in pairs(saved) do
     if not k:find "^start" then self[k] = v end
   end
@@ -87,6 +91,7 @@ function schedules.step_lr(opt, every, opts)
   opts = options.check("step_lr", opts, {gamma = 0.1})
   check_optimizer("step_lr", opt)
   arguments.whole("step_lr", "every", every)
+  arguments.number("step_lr", "gamma", opts.gamma, 0)
   return new_schedule(opt, {factor = function(self) return opts.gamma ^ (self.count // every) end})
 end
 
@@ -107,6 +112,7 @@ function schedules.multi_step(opt, milestones, opts)
   if type(milestones) ~= "table" then
     error("multi_step: milestones must be a list of steps, got " .. arguments.shown(milestones), 2)
   end
+  arguments.number("multi_step", "gamma", opts.gamma, 0)
   for _, m in ipairs(milestones) do arguments.whole("multi_step", "each milestone", m, 0) end
   return new_schedule(opt, {factor = function(self)
     local n = 0
@@ -131,7 +137,8 @@ function schedules.cosine(opt, total, opts)
   opts = options.check("cosine", opts, {floor = 0, warmup = 0})
   check_optimizer("cosine", opt)
   arguments.whole("cosine", "total", total)
-  arguments.number("cosine", "warmup", opts.warmup, 0)
+  arguments.whole("cosine", "warmup", opts.warmup, 0)
+  arguments.number("cosine", "floor", opts.floor, 0)
   return new_schedule(opt, {factor = function(self)
     if self.count < opts.warmup then return self.count / opts.warmup end
     local done = math.min(1, (self.count - opts.warmup) / math.max(1, total - opts.warmup))
@@ -154,7 +161,7 @@ function schedules.linear(opt, total, opts)
   opts = options.check("linear", opts, {warmup = 0})
   check_optimizer("linear", opt)
   arguments.whole("linear", "total", total)
-  arguments.number("linear", "warmup", opts.warmup, 0)
+  arguments.whole("linear", "warmup", opts.warmup, 0)
   return new_schedule(opt, {factor = function(self)
     if self.count < opts.warmup then return self.count / opts.warmup end
     return math.max(0, (total - self.count) / math.max(1, total - opts.warmup))
@@ -176,9 +183,10 @@ function schedules.plateau(opt, opts)
   opts = options.check("plateau", opts, {gamma = 0.1, patience = 10, mode = "min",
     threshold = 1e-4})
   check_optimizer("plateau", opt)
-  if opts.mode ~= "min" and opts.mode ~= "max" then
-    error(('plateau: mode must be "min" or "max", got "%s"'):format(opts.mode), 2)
-  end
+  arguments.number("plateau", "gamma", opts.gamma, 0)
+  arguments.whole("plateau", "patience", opts.patience, 0)
+  arguments.number("plateau", "threshold", opts.threshold, 0)
+  arguments.choice("plateau", "mode", opts.mode, {"min", "max"})
   local sign = opts.mode == "max" and -1 or 1
   return new_schedule(opt, {waited = 0, reductions = 0, best = math.huge, factor = function(self,
     metric)

@@ -19,6 +19,7 @@
 -- (theirs: tanh), and a cell of its own for each direction (theirs shares one).
 -- Not here: equi-tuning, which makes any model equivariant. Ids count from 1: SOS is 1, EOS 2.
 -- Shapes: B batch, T command length, L answer length, V words, G group order, K units, O outputs.
+local arguments = require "lua_equi.arguments"
 local equi = require "lua_equi"
 local options = require "lua_equi.options"
 
@@ -284,9 +285,9 @@ function methods:new(o)
   o = options.check(NAME, o, {group = options.any(), input = options.any(), output = options.any(),
     cell = "lstm", hidden = 64, embedding = 64, dropout = 0, bidirectional = true,
     input_words = options.any(), output_words = options.any()})
-  if not gates[o.cell] then
-    error(("%s: cell must be rnn, gru or lstm, got %s"):format(NAME, o.cell), 3)
-  end
+  arguments.choice(NAME, "cell", o.cell, {"rnn", "gru", "lstm"})
+  for _, name in ipairs {"hidden", "embedding"} do arguments.whole(NAME, name, o[name]) end
+  arguments.number(NAME, "dropout", o.dropout, 0, 1)
   local symmetry = read_group(o)
   for _, side in ipairs {"input", "output"} do
     local given = o[side .. "_words"]

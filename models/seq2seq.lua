@@ -10,11 +10,11 @@
 -- It starts from the two final states of the encoder, joined. Parameter names are those of the
 -- authors' checkpoints. The decoder is one fused op (core/ops/attn_decoder.c).
 -- Ids count from 1: SOS is 1, EOS 2. Shapes: B batch, T command length, L answer length, V words.
+local arguments = require "lua_equi.arguments"
 local equi = require "lua_equi"
 local options = require "lua_equi.options"
 
 local nn, sequences = equi.nn, equi.data.sequences
-local cells = {rnn = true, gru = true, lstm = true}
 
 local encoder = nn.class("encoder", {
   new = function(self, o)
@@ -58,9 +58,14 @@ local methods = {}
 function methods:new(o)
   o = options.check("seq2seq", o, {input_words = 15, output_words = 8, cell = "lstm", hidden = 64,
     embedding = 64, layers = 1, dropout = 0.1, bidirectional = true})
-  if not cells[o.cell] then
-    error(("seq2seq: cell must be rnn, gru or lstm, got %s"):format(tostring(o.cell)), 3)
+  arguments.choice("seq2seq", "cell", o.cell, {"rnn", "gru", "lstm"})
+  for _, name in ipairs {"input_words", "output_words"} do -- SOS and EOS are among them
+    arguments.whole("seq2seq", name, o[name], 2)
   end
+  for _, name in ipairs {"hidden", "embedding", "layers"} do
+    arguments.whole("seq2seq", name, o[name])
+  end
+  arguments.number("seq2seq", "dropout", o.dropout, 0, 1)
   self.cell, self.directions = o.cell, o.bidirectional and 2 or 1
   self.encoder = encoder(o)
   self.decoder = decoder(o, o.hidden * self.directions)
@@ -121,22 +126,6 @@ function methods:forward(x, y, lengths, opts)
   return logp, tokens
 end
 
--- Evaluation mode until the variable is closed; then every module is in the mode it was in.
-local function evaluating(model)
-  local learning = {}
-  if type(model) ~= "function" then
-    nn.walk(model, function(kind, m)
-      if kind == "module" and type(m) == "table" and rawget(m, "training") then
-        learning[#learning + 1] = m
-        m.training = false
-      end
-    end)
-  end
-  return setmetatable({}, {__close = function()
-    for _, m in ipairs(learning) do m.training = true end
-  end})
-end
-
 --- Answers commands greedily, in evaluation mode and without gradients. As a function,
 --- `equi.models.seq2seq.greedy(model, ...)`, it serves everything that is called as these models
 --- are, an equituned model too.
@@ -150,11 +139,13 @@ end
 ---     print(model:greedy(x, nil, {steps = 5}):size())   --> 1 5
 function methods:greedy(x, lengths, opts)
   local o = options.check("greedy", opts, {steps = 50})
-  local _ <close> = evaluating(self)
-  return (equi.no_grad(function()
+  arguments.whole("greedy", "steps", o.steps)
+  local function answer()
     local logp, tokens = self(x, nil, lengths, {steps = o.steps, stop = true})
     return tokens or logp:argmax(-1)
-  end))
+  end
+  if type(self) == "function" then return (equi.no_grad(answer)) end
+  return (equi.no_grad(nn.evaluating, self, answer))
 end
 
 --- Counts the commands whose whole answer is right, EOS included. Also a function for any model, as

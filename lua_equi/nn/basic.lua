@@ -43,7 +43,8 @@ basic.linear = classes.class("linear", {
 ---@param entries integer
 ---@param features integer
 basic.embedding = classes.class("embedding", {
-  new = function(self, entries, features)
+  new = function(self, entries, features, opts)
+    options.check("embedding", opts, {})
     arguments.whole("embedding", "entries", entries)
     arguments.whole("embedding", "features", features)
     self.weight = initialise.normal(core.zeros(entries, features))
@@ -76,6 +77,7 @@ basic.layer_norm = classes.class("layer_norm", {
   new = function(self, shape, opts)
     opts = options.check("layer_norm", opts, {eps = 1e-5, affine = true})
     self._shape = type(shape) == "table" and shape or {shape}
+    arguments.number("layer_norm", "eps", opts.eps, 0)
     if #self._shape == 0 then arguments.whole("layer_norm", "shape", shape) end
     for _, n in ipairs(self._shape) do arguments.whole("layer_norm", "each size", n) end
     self.eps = opts.eps

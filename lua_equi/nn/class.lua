@@ -61,9 +61,10 @@ local function add_path(message)
   local path = root:class_name() .. (inner ~= root and path_to(root, inner) or "")
   local text, level = relocate(message)
   local where = level == 0 and text:match "^.-:%d+: " or ""
-  return setmetatable({text = where .. "in " .. path .. ": " .. text:sub(#where + 1),
-    level = level},
-    located)
+  text = text:sub(#where + 1)
+  local last = path:match "[%w_]+$" -- "in net.linear: linear: ..." would say it twice
+  if last and text:sub(1, #last + 2) == last .. ": " then text = text:sub(#last + 3) end
+  return setmetatable({text = where .. "in " .. path .. ": " .. text, level = level}, located)
 end
 
 -- Called as a tail: level 2 is the line that called the module.

@@ -10,6 +10,16 @@ local walk = require "lua_equi.nn.walk"
 local module = {}
 local children_of, visit = walk.children_of, walk.visit
 
+-- Told at the line that called a function of this file, in its name.
+local function refuse(m)
+  local here, who, level = debug.getinfo(1, "S").source, "walk", 2
+  while (debug.getinfo(level, "S") or {}).source == here do
+    who, level = debug.getinfo(level, "n").name or who, level + 1
+  end
+  error(("%s: a module is a table of tensors and modules, got %s"):format(who,
+    arguments.shown(m)), level)
+end
+
 --- Calls f(kind, value, name, owner, key) for every module, parameter and buffer below m, each
 --- once, in a fixed order. kind is "module", "parameter" or "buffer"; owner[key] is the value's
 --- place.
@@ -22,9 +32,7 @@ local children_of, visit = walk.children_of, walk.visit
 ---@param m any a module, a table of modules, or an equituned model
 ---@param f function
 function module.walk(m, f)
-  if not children_of(m) then
-    error("walk: a module is a table of tensors and modules, got " .. type(m), 2)
-  end
+  if not children_of(m) then refuse(m) end
   visit(m, "", {}, f)
 end
 

@@ -49,6 +49,9 @@ local function new(kind)
     arguments.whole(kind, "hidden", hidden)
     arguments.whole(kind, "layers", opts.layers)
     arguments.number(kind, "dropout", opts.dropout, 0, 1)
+    if kind == "rnn" then
+      arguments.choice(kind, "nonlinearity", opts.nonlinearity, {"tanh", "relu"})
+    end
     self.kind, self.inputs, self.hidden = kind, inputs, hidden
     self.layers, self.bidirectional, self.dropout = opts.layers, opts.bidirectional, opts.dropout
     self.bias, self.nonlinearity = opts.bias, opts.nonlinearity

@@ -277,7 +277,7 @@ describe("g_seq2seq", function()
     refuses("input is no action: (2 * 2) sends word 3 to 3, 2 after 2 sends it to 5",
             {input = {{1, 2, 3, 4, 5}, {1, 2, 4, 5, 3}}})
     refuses("input_words is 7, but input moves 4 words", {input_words = 7})
-    refuses("cell must be rnn, gru or lstm, got x", {cell = "x"})
+    refuses('cell must be one of rnn, gru, lstm, got "x"', {cell = "x"})
     local ok, message = pcall(function()
       local model = equi.models.g_seq2seq {group = 1}
       return model

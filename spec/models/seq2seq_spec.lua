@@ -161,8 +161,17 @@ describe("seq2seq", function()
   end)
 
   it("says what does not fit", function()
-    oracle.raises("seq2seq: cell must be rnn, gru or lstm, got gated", equi.models.seq2seq,
-                  {cell = "gated"})
+    for _, case in ipairs {
+      {{cell = "gated"}, 'cell must be one of rnn, gru, lstm, got "gated"'},
+      {{cell = "ltsm"}, 'got "ltsm"; did you mean "lstm"?'},
+      {{hidden = 0}, "hidden must be a whole number of at least 1, got 0"},
+      {{embedding = 1.5}, "embedding must be a whole number of at least 1, got 1.5"},
+      {{layers = 0}, "layers must be a whole number of at least 1, got 0"},
+      {{output_words = 1}, "output_words must be a whole number of at least 2, got 1"},
+      {{dropout = 1}, "dropout must be a number of at least 0 and below 1, got 1"},
+    } do
+      oracle.raises(case[2], equi.models.seq2seq, case[1])
+    end
     oracle.raises('no option "hiden"', equi.models.seq2seq, {hiden = 3})
     local ok, message = pcall(function()
       local model = equi.models.seq2seq {cell = "gated"}

@@ -30,7 +30,7 @@ describe("nn modules", function()
     nn.walk({x = nn.dropout()}, function(kind, _, name) kinds[#kinds + 1] = kind .. " " .. name end)
     assert.same({"module ", "module x"}, kinds)
     assert.has_error(function() nn.walk(3, print) end,
-      "walk: a module is a table of tensors and modules, got number")
+      "walk: a module is a table of tensors and modules, got 3")
   end)
 
   it("tell buffers from parameters", function()

@@ -86,7 +86,7 @@ describe("nn recurrent layers", function()
     refuses(
       'lstm: no option "layer"; options are bias, bidirectional, dropout, layers; '
       .. 'did you mean "layers"?', function() nn.lstm(2, 3, {layer = 2}) end)
-    refuses("in gru: gru: the state must be 1 x 2 x 3, it is 2 x 2 x 3",
+    refuses("in gru: the state must be 1 x 2 x 3, it is 2 x 2 x 3",
       function() nn.gru(2, 3)(equi.zeros(2, 4, 2), equi.zeros(2, 2, 3)) end)
     refuses("in lstm: lstm: the state is {h, c}, two tensors in a table, " ..
       "got a tensor f32 1 x 2 x 3",

@@ -267,6 +267,43 @@ function tensor:atan2(y) end
 ---@return equi.Tensor c_n
 function equi.attn_decoder(enc, h0, c0, emb, wc, bc, w_ih, w_hh, b_ih, b_hh, wo, bo, lengths, targets, start, cell, steps, sos, eos, teacher, stop, p, training) end
 
+---(x - mean) / sqrt(var + eps) * weight + bias for every channel of x [B, C], [B, C, L] or
+---[B, C, H, W]; the rest are [C]. In training mean and var are those of the batch, and the running
+---ones that are given move: running = (1 - momentum) running + momentum batch, where var divides
+---by the count less one. With add, of x's shape, the result is + add; with relu = true it is
+---relu of that, all in one pass. The result is channels-last. Ioffe and Szegedy,
+---"Batch normalization", 2015.
+---@param x equi.Tensor
+---@param mean? equi.Tensor
+---@param var? equi.Tensor
+---@param weight? equi.Tensor
+---@param bias? equi.Tensor
+---@param add? equi.Tensor
+---@param training? boolean default false
+---@param momentum? number default 0.1
+---@param eps? number default 1e-5
+---@param relu? boolean default false
+---@return equi.Tensor y
+function equi.batch_norm(x, mean, var, weight, bias, add, training, momentum, eps, relu) end
+
+---(x - mean) / sqrt(var + eps) * weight + bias for every channel of x [B, C], [B, C, L] or
+---[B, C, H, W]; the rest are [C]. In training mean and var are those of the batch, and the running
+---ones that are given move: running = (1 - momentum) running + momentum batch, where var divides
+---by the count less one. With add, of x's shape, the result is + add; with relu = true it is
+---relu of that, all in one pass. The result is channels-last. Ioffe and Szegedy,
+---"Batch normalization", 2015.
+---@param mean? equi.Tensor
+---@param var? equi.Tensor
+---@param weight? equi.Tensor
+---@param bias? equi.Tensor
+---@param add? equi.Tensor
+---@param training? boolean default false
+---@param momentum? number default 0.1
+---@param eps? number default 1e-5
+---@param relu? boolean default false
+---@return equi.Tensor y
+function tensor:batch_norm(mean, var, weight, bias, add, training, momentum, eps, relu) end
+
 ---Binary cross entropy of sigmoid(x) with targets y from 0 to 1, safe for large x:
 ----(pos_weight y log s(x) + (1 - y) log(1 - s(x))), times weight; both weights broadcast.
 ---@param x equi.Tensor
@@ -751,6 +788,27 @@ function tensor:gelu(approximate) end
 ---@return equi.Tensor y
 function tensor:gelu_(approximate) end
 
+---(x - mean) / sqrt(var + eps) * weight + bias, where mean and var are those of a group of
+---neighbouring channels of one image of x [B, C, ..]. groups must divide C; weight and bias are [C].
+---The result is channels-last. Wu and He, "Group normalization", 2018.
+---@param x equi.Tensor
+---@param groups integer
+---@param weight? equi.Tensor
+---@param bias? equi.Tensor
+---@param eps? number default 1e-5
+---@return equi.Tensor y
+function equi.group_norm(x, groups, weight, bias, eps) end
+
+---(x - mean) / sqrt(var + eps) * weight + bias, where mean and var are those of a group of
+---neighbouring channels of one image of x [B, C, ..]. groups must divide C; weight and bias are [C].
+---The result is channels-last. Wu and He, "Group normalization", 2018.
+---@param groups integer
+---@param weight? equi.Tensor
+---@param bias? equi.Tensor
+---@param eps? number default 1e-5
+---@return equi.Tensor y
+function tensor:group_norm(groups, weight, bias, eps) end
+
 ---GRU layer over whole sequences, one direction.
 ---w_ih [3 H, D], w_hh [3 H, H]. Gates r z n (Cho et al. 2014); r acts after b_hh is added, as in PyTorch.
 ---x [B, T, D], states [B, H] (absent: zeros), biases optional. y [B, T, H] holds every step's h,
@@ -1008,6 +1066,27 @@ function equi.linear(x, w, b) end
 ---@param b? equi.Tensor
 ---@return equi.Tensor y
 function tensor:linear(w, b) end
+
+---x / (k + alpha / size * sum)^beta, where sum is that of x^2 over `size` neighbouring channels of
+---x [B, C, ..]: from size / 2 before a channel on, zeros beyond the ends. Krizhevsky, Sutskever and
+---Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
+---@param x equi.Tensor
+---@param size integer
+---@param alpha? number default 1e-4
+---@param beta? number default 0.75
+---@param k? number default 1
+---@return equi.Tensor y
+function equi.local_response_norm(x, size, alpha, beta, k) end
+
+---x / (k + alpha / size * sum)^beta, where sum is that of x^2 over `size` neighbouring channels of
+---x [B, C, ..]: from size / 2 before a channel on, zeros beyond the ends. Krizhevsky, Sutskever and
+---Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
+---@param size integer
+---@param alpha? number default 1e-4
+---@param beta? number default 0.75
+---@param k? number default 1
+---@return equi.Tensor y
+function tensor:local_response_norm(size, alpha, beta, k) end
 
 ---Natural logarithm; -inf at 0, NaN below.
 ---@param x equi.Tensor

@@ -22,7 +22,7 @@ def filled(shape, seed):
 
 def listed(t):
     words = ["%.12g" % v for v in t.detach().flatten().tolist()]
-    return "{" + ",\n      ".join(", ".join(words[i:i + 6]) for i in range(0, len(words), 6)) + "}"
+    return "{" + ",\n      ".join(", ".join(words[i:i + 5]) for i in range(0, len(words), 5)) + "}"
 
 
 def show(fields):

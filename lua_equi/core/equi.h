@@ -29,6 +29,12 @@
 #else
 #define EQ_SIMD
 #endif
+/* EQ_INLINE: part of a loop in an EQ_SIMD function, compiled with it for each instruction set. */
+#if defined(__GNUC__)
+#define EQ_INLINE EQ_UNUSED static inline __attribute__((always_inline))
+#else
+#define EQ_INLINE static inline
+#endif
 #define EQ_STR_(x) #x
 #define EQ_STR(x) EQ_STR_(x)
 #define EQ_HERE __FILE__ ":" EQ_STR(__LINE__)

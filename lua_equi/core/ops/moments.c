@@ -5,7 +5,7 @@
 #ifdef T
 #include "../lanes.h"
 
-static void FN(var_rows)(const eq_rows *r, int64_t begin, int64_t end) {
+EQ_SIMD static void FN(var_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   double rest = (double)r->n - r->call->arg[1].f;
   for (int64_t k = begin; k < end; k++) {
     const T *x = (const T *)(const void *)r->a + k * r->n;
@@ -20,7 +20,7 @@ static void FN(std_rows)(const eq_rows *r, int64_t begin, int64_t end) {
     ((T *)(void *)r->y)[k] = (T)sqrt((double)((T *)(void *)r->y)[k]);
 }
 
-static void FN(norm_rows)(const eq_rows *r, int64_t begin, int64_t end) {
+EQ_SIMD static void FN(norm_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     const T *x = (const T *)(const void *)r->a + k * r->n;
     double sum = 0;

@@ -6,18 +6,19 @@
 #ifdef T
 #include "../lanes.h"
 
-EQ_SIMD static void FN(row_forward)(const T *x, const T *w, const T *b, T mean, T rstd, T *y,
-                                    int64_t n) {
+EQ_INLINE void FN(row_forward)(const T *x, const T *w, const T *b, T mean, T rstd, T *y,
+                               int64_t n) {
   if (w && b)
     for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd * w[i] + b[i];
+  else if (w)
+    for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd * w[i];
+  else if (b)
+    for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd + b[i];
   else
-    for (int64_t i = 0; i < n; i++) {
-      T h = (x[i] - mean) * rstd;
-      y[i] = (w ? h * w[i] : h) + (b ? b[i] : 0);
-    }
+    for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd;
 }
 
-static void FN(forward)(const job *j, int64_t begin, int64_t end) {
+EQ_SIMD static void FN(forward)(const job *j, int64_t begin, int64_t end) {
   int64_t n = j->n;
   for (int64_t r = begin; r < end; r++) {
     const T *x = (const T *)j->x + r * n;
@@ -30,20 +31,23 @@ static void FN(forward)(const job *j, int64_t begin, int64_t end) {
 }
 
 /* gx = rstd (g w - mean(g w) - h mean(g w h)) for one row; gw += g h, gb += g. */
-EQ_SIMD static void FN(row_backward)(const T *x, const T *w, const T *g, T mean, T rstd, T *gx,
-                                     T *gw, T *gb, T *h, int64_t n) {
+EQ_INLINE void FN(row_backward)(const T *x, const T *w, const T *g, T mean, T rstd, T *gx, T *gw,
+                                T *gb, T *h, int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     h[i] = (x[i] - mean) * rstd;
     gw[i] += g[i] * h[i];
     gb[i] += g[i];
-    gx[i] = w ? g[i] * w[i] : g[i];
   }
+  if (w)
+    for (int64_t i = 0; i < n; i++) gx[i] = g[i] * w[i];
+  else
+    memcpy(gx, g, (size_t)n * sizeof *g);
   T a = FN(total)(gx, n) / (T)n, b = FN(dot)(gx, h, n) / (T)n;
   for (int64_t i = 0; i < n; i++) gx[i] = rstd * (gx[i] - a - h[i] * b);
 }
 
 /* Block number k: `block` rows, which add to their own partial gw and gb; h is a row of scratch. */
-static void FN(backward)(const job *j, int64_t begin, int64_t end) {
+EQ_SIMD static void FN(backward)(const job *j, int64_t begin, int64_t end) {
   int64_t n = j->n;
   for (int64_t k = begin; k < end; k++) {
     T *gw = (T *)j->partial + k * 3 * n, *gb = gw + n, *h = gb + n;

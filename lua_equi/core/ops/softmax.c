@@ -7,20 +7,20 @@
 #include "../lanes.h"
 
 /* y = exp(x - m); x and y may be the same. */
-EQ_SIMD static void FN(exp_minus)(const T *x, T m, T *y, int64_t n) {
+EQ_INLINE void FN(exp_minus)(const T *x, T m, T *y, int64_t n) {
   for (int64_t i = 0; i < n; i++) y[i] = EXP(x[i] - m);
 }
 
-EQ_SIMD static void FN(scale)(T *y, T by, int64_t n) {
+EQ_INLINE void FN(scale)(T *y, T by, int64_t n) {
   for (int64_t i = 0; i < n; i++) y[i] *= by;
 }
 
-EQ_SIMD static void FN(minus)(const T *x, T m, T *y, int64_t n) {
+EQ_INLINE void FN(minus)(const T *x, T m, T *y, int64_t n) {
   for (int64_t i = 0; i < n; i++) y[i] = x[i] - m;
 }
 
 /* sum of exp(x - m) without storing the exponentials of the whole row */
-static T FN(exp_total)(const T *x, T m, int64_t n) {
+EQ_INLINE T FN(exp_total)(const T *x, T m, int64_t n) {
   T e[CHUNK], sum = 0;
   for (int64_t i = 0; i < n; i += CHUNK) {
     int64_t k = n - i < CHUNK ? n - i : CHUNK;
@@ -30,12 +30,12 @@ static T FN(exp_total)(const T *x, T m, int64_t n) {
   return sum;
 }
 
-static T FN(log_total)(const T *x, int64_t n) {
+EQ_INLINE T FN(log_total)(const T *x, int64_t n) {
   T m = FN(largest)(x, n), shift = m - m == 0 ? m : 0;
   return shift + (T)log((double)FN(exp_total)(x, shift, n));
 }
 
-static void FN(softmax_rows)(const eq_rows *r, int64_t begin, int64_t end) {
+EQ_SIMD static void FN(softmax_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     const T *x = (const T *)(const void *)r->a + k * r->n;
     T *y = (T *)(void *)r->y + k * r->n;
@@ -44,7 +44,7 @@ static void FN(softmax_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   }
 }
 
-static void FN(log_softmax_rows)(const eq_rows *r, int64_t begin, int64_t end) {
+EQ_SIMD static void FN(log_softmax_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     const T *x = (const T *)(const void *)r->a + k * r->n;
     T m = FN(largest)(x, r->n);
@@ -54,7 +54,7 @@ static void FN(log_softmax_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   }
 }
 
-static void FN(logsumexp_rows)(const eq_rows *r, int64_t begin, int64_t end) {
+EQ_SIMD static void FN(logsumexp_rows)(const eq_rows *r, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++)
     ((T *)(void *)r->y)[k] = FN(log_total)((const T *)(const void *)r->a + k * r->n, r->n);
 }

@@ -362,6 +362,7 @@ function config:__tostring()
     {"memory", ("%s live, %s peak, %s cached, collects above %s"):format(
       mb(m.live), mb(m.peak), mb(m.cached), mb(m.soft_limit))},
     {"seed", tostring(self.seed)}, {"dtype", self.dtype}, {"debug", tostring(self.debug)},
+    {"conv", self.conv},
   }
   local out = {}
   for _, row in ipairs(rows) do
@@ -373,7 +374,7 @@ end
 --- What this build is and how it is set: a table that prints as a list.
 --- Fields: version, lua, compiler, simd, kernels (the inner loop of f32 products: v4, v3 or base;
 --- LUA_EQUI_SIMD in the environment picks one), blas, warning (or nil), openmp, threads, cores,
---- memory (as equi.memory()), seed, dtype, debug.
+--- memory (as equi.memory()), seed, dtype, debug, conv (as equi.conv_path).
 ---@return table config
 --- Example:
 ---     print(equi.config().threads >= 1)   --> true
@@ -381,7 +382,7 @@ function repl.config()
   local c = core.build()
   c.version, c.lua = root()._VERSION, _VERSION
   c.threads, c.memory, c.seed = core.threads(), core.memory(), core.seed()
-  c.dtype, c.debug = core.default_dtype(), core.debug()
+  c.dtype, c.debug, c.conv = core.default_dtype(), core.debug(), (core.conv_path())
   return setmetatable(c, config)
 end
 

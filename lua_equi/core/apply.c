@@ -257,6 +257,8 @@ static void set_default(eq_call *c, const eq_param *p) {
   c->given |= 1u << p->slot;
   if (p->kind == EQ_P_NUM)
     c->arg[p->slot].f = p->def;
+  else if (p->kind == EQ_P_INTS)
+    c->arg[p->slot].i = push_list(c, 1, &(int64_t){(int64_t)p->def});
   else
     c->arg[p->slot].i = (int64_t)p->def;
   if (p->kind == EQ_P_DIM && p->def < 0 && c->nin && c->in[0])

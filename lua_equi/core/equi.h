@@ -182,7 +182,8 @@ eq_tensor *eq_multinomial(const eq_tensor *weights, int64_t draws, bool replace,
  * A signature: "x:float, w:float?, xs:tensors, dim:dim=-1, keepdim:bool=false -> y, i; reserve".
  * Tensor kinds: tensor (any dtype) float number(f32 f64 i64 u8) index(i64) mask(bool u8)
  *   operand (tensor or Lua number); `?` may be nil; `tensors` `floats` take a list.
- * Other kinds: int num bool dim dims dim+ (0..ndim, for insertion) ints dtype str a|b|c (choices).
+ * Other kinds: int num bool dim dims dim+ (0..ndim, for insertion) ints dtype str a|b|c (choices)
+ * ints|a|b (a list or one of the words: then its length is -1 for a, -2 for b; one default number).
  * `=value` default; `=nil` may be absent (test with eq_given). Results after `;` are kept for the
  * backward pass and not returned to Lua. */
 typedef enum {

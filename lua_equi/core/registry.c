@@ -101,6 +101,11 @@ static int read_kind(eq_param *p, char *word) {
     p->optional = true;
     word[n - 1] = 0;
   }
+  if (!strncmp(word, "ints|", 5)) { /* a list, or one of the words */
+    int bad = read_choices(p, word + 5);
+    p->kind = EQ_P_INTS;
+    return bad;
+  }
   if (strchr(word, '|')) return read_choices(p, word);
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
     if (strcmp(kinds[i].word, word)) continue;

@@ -419,6 +419,91 @@ function equi.clone(x) end
 ---@return equi.Tensor y
 function tensor:clone() end
 
+---Convolution of sequences: x is B x C x T, w is out x C / groups x K, b is out, the result B x out x T'.
+---As conv2d along one dim; padding may also be {before, after}.
+---@param x equi.Tensor
+---@param w equi.Tensor
+---@param b? equi.Tensor
+---@param stride? integer|integer[] default 1
+---@param padding? integer|integer[]|"same"|"valid" default 0
+---@param dilation? integer|integer[] default 1
+---@param groups? integer default 1
+---@return equi.Tensor y
+function equi.conv1d(x, w, b, stride, padding, dilation, groups) end
+
+---Convolution of sequences: x is B x C x T, w is out x C / groups x K, b is out, the result B x out x T'.
+---As conv2d along one dim; padding may also be {before, after}.
+---@param w equi.Tensor
+---@param b? equi.Tensor
+---@param stride? integer|integer[] default 1
+---@param padding? integer|integer[]|"same"|"valid" default 0
+---@param dilation? integer|integer[] default 1
+---@param groups? integer default 1
+---@return equi.Tensor y
+function tensor:conv1d(w, b, stride, padding, dilation, groups) end
+
+---Convolution of images: x is B x C x H x W, w is out x C / groups x KH x KW, b is out, the result
+---B x out x H' x W' with H' = floor((H + padding - dilation (KH - 1) - 1) / stride) + 1, channels-last.
+---stride and dilation are one number, or {height, width}. Nothing is turned around: y = sum of w x.
+---padding adds zeros: one number, or {height, width}, or {top, left, bottom, right}; "same" keeps the
+---sizes (stride 1; of an odd number of zeros the larger half goes behind), "valid" adds none.
+---With groups = n the channels are n networks side by side; groups = C is depthwise.
+---@param x equi.Tensor
+---@param w equi.Tensor
+---@param b? equi.Tensor
+---@param stride? integer|integer[] default 1
+---@param padding? integer|integer[]|"same"|"valid" default 0
+---@param dilation? integer|integer[] default 1
+---@param groups? integer default 1
+---@return equi.Tensor y
+function equi.conv2d(x, w, b, stride, padding, dilation, groups) end
+
+---Convolution of images: x is B x C x H x W, w is out x C / groups x KH x KW, b is out, the result
+---B x out x H' x W' with H' = floor((H + padding - dilation (KH - 1) - 1) / stride) + 1, channels-last.
+---stride and dilation are one number, or {height, width}. Nothing is turned around: y = sum of w x.
+---padding adds zeros: one number, or {height, width}, or {top, left, bottom, right}; "same" keeps the
+---sizes (stride 1; of an odd number of zeros the larger half goes behind), "valid" adds none.
+---With groups = n the channels are n networks side by side; groups = C is depthwise.
+---@param w equi.Tensor
+---@param b? equi.Tensor
+---@param stride? integer|integer[] default 1
+---@param padding? integer|integer[]|"same"|"valid" default 0
+---@param dilation? integer|integer[] default 1
+---@param groups? integer default 1
+---@return equi.Tensor y
+function tensor:conv2d(w, b, stride, padding, dilation, groups) end
+
+---The transpose of conv2d, which makes images larger: x is B x C x H x W, w is C x out / groups x KH x KW,
+---b is out, the result B x out x H' x W' with
+---H' = (H - 1) stride - 2 padding + dilation (KH - 1) + output_padding + 1, channels-last.
+---Numbers are for both dims, or {height, width}. Each pixel of x adds w times itself to the
+---result. As a matrix it is conv2d's transposed, not its inverse.
+---@param x equi.Tensor
+---@param w equi.Tensor
+---@param b? equi.Tensor
+---@param stride? integer|integer[] default 1
+---@param padding? integer|integer[] default 0
+---@param output_padding? integer|integer[] default 0
+---@param dilation? integer|integer[] default 1
+---@param groups? integer default 1
+---@return equi.Tensor y
+function equi.conv_transpose2d(x, w, b, stride, padding, output_padding, dilation, groups) end
+
+---The transpose of conv2d, which makes images larger: x is B x C x H x W, w is C x out / groups x KH x KW,
+---b is out, the result B x out x H' x W' with
+---H' = (H - 1) stride - 2 padding + dilation (KH - 1) + output_padding + 1, channels-last.
+---Numbers are for both dims, or {height, width}. Each pixel of x adds w times itself to the
+---result. As a matrix it is conv2d's transposed, not its inverse.
+---@param w equi.Tensor
+---@param b? equi.Tensor
+---@param stride? integer|integer[] default 1
+---@param padding? integer|integer[] default 0
+---@param output_padding? integer|integer[] default 0
+---@param dilation? integer|integer[] default 1
+---@param groups? integer default 1
+---@return equi.Tensor y
+function tensor:conv_transpose2d(w, b, stride, padding, output_padding, dilation, groups) end
+
 ---Cosine of x in radians.
 ---@param x equi.Tensor
 ---@return equi.Tensor y
@@ -2491,6 +2576,16 @@ function tensor:bernoulli_(...) end
 ---@param ... any
 ---@return any ...
 function equi.clock(...) end
+
+---name=nil -> old, counts
+---
+---Which way of computing convolutions is to run: "auto" (the best for each), "lowered" (as a matrix
+---product; takes everything), or another that counts names. A path that cannot compute a convolution
+---leaves it to the choice of "auto". Returns what was set before, and how often each path ran
+---(counts.lowered.forward, .grad_input, .grad_weight).
+---@param ... any
+---@return any ...
+function equi.conv_path(...) end
 
 ---x, y -> x
 ---

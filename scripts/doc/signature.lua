@@ -12,7 +12,9 @@ local types = {
 local function type_of(kind)
   if not kind:find("|", 1, true) then return types[kind] or "any" end
   local choices = {}
-  for word in kind:gmatch "[^|]+" do choices[#choices + 1] = ('"%s"'):format(word) end
+  for word in kind:gmatch "[^|]+" do
+    choices[#choices + 1] = word == "ints" and types.ints or ('"%s"'):format(word)
+  end
   return table.concat(choices, "|")
 end
 

@@ -213,11 +213,29 @@ static bool is_list(const eq_param *p) {
   return p->kind == EQ_P_TENSORS || p->kind == EQ_P_DIMS || p->kind == EQ_P_INTS;
 }
 
+static int read_choice(reader *r, const eq_param *p, int i) {
+  char all[256] = "";
+  const char *s = lua_type(r->L, i) == LUA_TSTRING ? lua_tostring(r->L, i) : NULL;
+  for (int k = 0; k < p->nchoices; k++) {
+    if (s && !strcmp(s, p->choices[k])) return k;
+    size_t n = strlen(all);
+    snprintf(all + n, sizeof all - n, "%s\"%s\"", k ? ", " : "", p->choices[k]);
+  }
+  return fail(r, "%s must be %sone of %s, got %s", p->name,
+              p->kind == EQ_P_INTS ? "a whole number, a list of them or " : "", all,
+              shown(r->L, i));
+}
+
 /* A list is a table, or the run of numbers from place i on; a single number where another list
- * follows, as in x:movedim(3, 1). Returns the places used. */
+ * follows, as in x:movedim(3, 1); or a word in its place, which is a negative length. Returns the
+ * places used. */
 static int read_list(reader *r, const eq_param *p, int i, int last) {
   lua_State *L = r->L;
   begin_list(r, p);
+  if (p->nchoices && lua_type(L, i) == LUA_TSTRING) {
+    r->c.list[r->c.arg[p->slot].i] = -1 - read_choice(r, p, i);
+    return 1;
+  }
   if (lua_type(L, i) == LUA_TTABLE) {
     int n = (int)lua_rawlen(L, i);
     for (int k = 1; k <= n; k++) {
@@ -235,17 +253,6 @@ static int read_list(reader *r, const eq_param *p, int i, int last) {
   for (; k <= last && lua_type(L, k) == LUA_TNUMBER; k++)
     add_to_list(r, p, eq_lua_checkint(L, k, r->op->name, p->name));
   return k - i;
-}
-
-static int read_choice(reader *r, const eq_param *p, int i) {
-  char all[256] = "";
-  const char *s = lua_type(r->L, i) == LUA_TSTRING ? lua_tostring(r->L, i) : NULL;
-  for (int k = 0; k < p->nchoices; k++) {
-    if (s && !strcmp(s, p->choices[k])) return k;
-    size_t n = strlen(all);
-    snprintf(all + n, sizeof all - n, "%s\"%s\"", k ? ", " : "", p->choices[k]);
-  }
-  return fail(r, "%s must be one of %s, got %s", p->name, all, shown(r->L, i));
 }
 
 /* By sound: "eff", "eye", but "you". */
@@ -316,12 +323,16 @@ static void use_default(reader *r, const eq_param *p, int *lists) {
   if (!p->optional) fail(r, "%s is missing; call it as %s(%s)", p->name, r->op->name, usage(r));
   if (!p->has_default) return;
   c->given |= 1u << p->slot;
-  if (p->kind == EQ_P_NUM)
+  if (p->kind == EQ_P_NUM) {
     c->arg[p->slot].f = p->def;
-  else if (p->kind == EQ_P_DIM)
+  } else if (p->kind == EQ_P_INTS) {
+    begin_list(r, p);
+    add_to_list(r, p, (int64_t)p->def);
+  } else if (p->kind == EQ_P_DIM) {
     c->arg[p->slot].i = to_dim(r, p, (int64_t)(p->def >= 0 ? p->def + 1 : p->def));
-  else
+  } else {
     c->arg[p->slot].i = (int64_t)p->def;
+  }
 }
 
 static void check_not_twice(reader *r, const eq_param *p) {
@@ -331,9 +342,11 @@ static void check_not_twice(reader *r, const eq_param *p) {
   lua_pop(r->L, 1);
 }
 
-/* An empty table at the end is an empty list where p takes one, else options without any. */
+/* An empty table at the end is an empty list where p takes one (with a default number it takes no
+ * empty one), else options without any. */
 static bool is_no_options(reader *r, const eq_param *p) {
-  if (is_list(p) || r->options || r->next != r->top || lua_type(r->L, r->next) != LUA_TTABLE)
+  bool list = is_list(p) && !(p->kind == EQ_P_INTS && p->has_default);
+  if (list || r->options || r->next != r->top || lua_type(r->L, r->next) != LUA_TTABLE)
     return false;
   lua_pushnil(r->L);
   if (!lua_next(r->L, r->next)) return true;

@@ -2929,9 +2929,9 @@ function tensor:item(...) end
 ---@return any ...
 function equi.linspace(...) end
 
----path -> mapping | nil, message
+---path, {copy = false} -> mapping | nil, message
 ---
----A file mapped into memory. #m is its size, m:bytes(offset, count) a string, and m:tensor("F32", {sizes}, offset) the tensor stored there (types as in safetensors; no copy when dtype and alignment allow). Offsets count bytes from 0. Changing such a tensor leaves the file as it is.
+---A file mapped into memory. #m is its size, m:bytes(offset, count) a string, and m:tensor("F32", {sizes}, offset) the tensor stored there (types as in safetensors; no copy when dtype and alignment allow). m:view(x, {sizes}, {strides}, start) looks at elements of such a tensor x, m:inflate(offset, count, size, crc32) is a mapping of deflated bytes. Offsets count from 0. Changing such a tensor leaves the file as it is. While tensors of it live, nobody may shorten the file (replacing or removing it is fine): the system ends a process that touches the lost part (SIGBUS). copy = true reads the file instead.
 ---@param ... any
 ---@return any ...
 function equi.map(...) end

@@ -147,6 +147,25 @@ function equi.any(x, dim, keepdim) end
 ---@return equi.Tensor y
 function tensor:any(dim, keepdim) end
 
+---x [B, C, ..] and new [B, D, ..] behind each other along dim 2, channels-last: cat({x, new}, 2) into
+---memory for `room` channels. Appending to such a result again copies only what is new, as long
+---as there is room: y then shares x's memory, so neither should be changed in place.
+---Memory-efficient dense blocks are made of it (Pleiss et al. 2017, arXiv 1707.06990).
+---@param x equi.Tensor
+---@param new equi.Tensor
+---@param room? integer default 0
+---@return equi.Tensor y
+function equi.append(x, new, room) end
+
+---x [B, C, ..] and new [B, D, ..] behind each other along dim 2, channels-last: cat({x, new}, 2) into
+---memory for `room` channels. Appending to such a result again copies only what is new, as long
+---as there is room: y then shares x's memory, so neither should be changed in place.
+---Memory-efficient dense blocks are made of it (Pleiss et al. 2017, arXiv 1707.06990).
+---@param new equi.Tensor
+---@param room? integer default 0
+---@return equi.Tensor y
+function tensor:append(new, room) end
+
 ---The position, from 1, of the largest element along one dim, or in row-major order of all; i64.
 ---The first of equal ones; NaN wins.
 ---@param x equi.Tensor

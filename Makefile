@@ -62,24 +62,19 @@ PNG_MODULE := $(call first_module,libpng libpng16)
 PNG_CFLAGS := $(if $(PNG_MODULE),$(shell $(PKG_CONFIG) --cflags $(PNG_MODULE)))
 PNG_LIBS   := $(if $(PNG_MODULE),$(shell $(PKG_CONFIG) --libs $(PNG_MODULE)),-lpng)
 
-# libpng is built on zlib, so it is there; distributions keep its header in a package of its own.
-ZLIB_MODULE := $(call first_module,zlib)
-ZLIB_CFLAGS := $(if $(ZLIB_MODULE),$(shell $(PKG_CONFIG) --cflags $(ZLIB_MODULE)))
-ZLIB_LIBS   := $(if $(ZLIB_MODULE),$(shell $(PKG_CONFIG) --libs $(ZLIB_MODULE)),-lz)
-
 # clang's OpenMP runs on libomp, OpenBLAS' on libgomp: two pools that fight for the cores. clang's -fopenmp=libgomp is no way
 # out, it ignores the pragmas. So clang builds without threads of our own, unless asked.
 OPENMP ?= $(if $(IS_CLANG),0,1)
 
 # ---- flags ----
 
-# The inner kernel is compiled once per instruction set, with its name and flags; the best is chosen at load time.
+# What is written in vectors is compiled once per instruction set, with its name and flags; the best is chosen at load time.
 CPU        := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 MICRO_SETS := base $(if $(filter 0,$(SIMD)),,$(if $(filter x86_64 amd64,$(CPU)),v3 v4))
 MICRO_v3   := -march=x86-64-v3
 MICRO_v4   := -march=x86-64-v4
-MICRO      := lua_equi/core/micro/micro
-MICRO_OBJECTS := $(MICRO_SETS:%=$(BUILD)/$(MICRO).%.o)
+MICRO      := lua_equi/core/micro/micro lua_equi/core/conv/winograd_tiles
+MICRO_OBJECTS := $(foreach s,$(MICRO_SETS),$(MICRO:%=$(BUILD)/%.$s.o))
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes $(if $(filter 1,$(OPENMP)),,-Wno-unknown-pragmas)
 DEFINES  := -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(if $(filter Darwin,$(SYSTEM)),-D_DARWIN_C_SOURCE)
@@ -89,18 +84,18 @@ MATH     := -fno-math-errno -fno-trapping-math -ffp-contract=fast
 NO_SIMD  := $(if $(filter 0,$(SIMD))$(findstring -fsanitize,$(CFLAGS)),-DEQ_NO_SIMD_DISPATCH)
 SWITCHES := $(if $(filter 1,$(OPENMP)),-fopenmp,-fopenmp-simd) $(if $(filter 1,$(NATIVE)),-march=native) $(NO_SIMD) \
             $(if $(filter v3,$(MICRO_SETS)),-DEQ_MICRO_X86)
-INCLUDES := -Ilua_equi/core -I$(BUILD) $(addprefix -I,$(LUA_INCDIR)) $(BLAS_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS)
+INCLUDES := -Ilua_equi/core -I$(BUILD) $(addprefix -I,$(LUA_INCDIR)) $(BLAS_CFLAGS) $(PNG_CFLAGS)
 COMPILE  := $(strip $(CC) -std=c11 $(DEFINES) $(WARNINGS) -fPIC -fvisibility=hidden $(CFLAGS) $(MATH) $(SWITCHES) \
               $(INCLUDES) $(CPPFLAGS))
 LIBFLAG  ?= $(if $(filter Darwin,$(SYSTEM)),-bundle -undefined dynamic_lookup,-shared)
 LINK     := $(strip $(CC) $(LIBFLAG) $(filter -fsanitize% -g%,$(CFLAGS)) $(filter -fopenmp,$(SWITCHES)) $(LDFLAGS))
-LIBS     := $(strip $(BLAS_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) -lm $(if $(filter Darwin,$(SYSTEM)),,-ldl))
+LIBS     := $(strip $(BLAS_LIBS) $(PNG_LIBS) -lm $(if $(filter Darwin,$(SYSTEM)),,-ldl))
 
 # ---- build ----
 
 OPS       := $(sort $(wildcard lua_equi/core/ops/*.c))
 PARTS     := *.c conv/*.c group/*.c image/*.c lua/*.c micro/*.c
-SOURCES   := $(strip $(filter-out $(MICRO).c,$(sort $(wildcard $(PARTS:%=lua_equi/core/%)))) $(OPS))
+SOURCES   := $(strip $(filter-out $(MICRO:%=%.c),$(sort $(wildcard $(PARTS:%=lua_equi/core/%)))) $(OPS))
 OBJECTS   := $(SOURCES:%.c=$(BUILD)/%.o) $(MICRO_OBJECTS)
 BACKENDS  := $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard lua_equi/backends/*.c)))
 CORE      := $(BUILD)/lua_equi/core.so
@@ -136,10 +131,13 @@ $(BUILD)/%.o: %.c $(BUILD)/flags $(BUILD)/oplist.h | $(BUILD)/found
 	$(call say,compile,$<)
 	$(Q)$(CCACHE) $(COMPILE) $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP -c $< -o $@
 
-$(MICRO_OBJECTS): $(BUILD)/$(MICRO).%.o: $(MICRO).c $(BUILD)/flags | $(BUILD)/found
-	@mkdir -p $(@D)
-	$(call say,compile,'$< ($*)')
-	$(Q)$(CCACHE) $(COMPILE) $(MICRO_$*) -DEQ_MICRO_SET=$* $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP -c $< -o $@
+define micro_rule
+$(BUILD)/%.$(1).o: %.c $(BUILD)/flags | $(BUILD)/found
+	@mkdir -p $$(@D)
+	$$(call say,compile,'$$< ($(1))')
+	$$(Q)$(CCACHE) $(COMPILE) $(MICRO_$(1)) -DEQ_MICRO_SET=$(1) $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP -c $$< -o $$@
+endef
+$(foreach s,$(MICRO_SETS),$(eval $(call micro_rule,$s)))
 
 # Two files that are rewritten only when what they say changes: the registry of ops, which follows the content of core/ops,
 # and the command lines, so that other flags or a removed source rebuild what they must.
@@ -182,26 +180,23 @@ $(BUILD)/found: $(BUILD)/flags
 	  openblas-devel (Fedora) or openblas (Arch$(COMMA) Homebrew))
 	$(call need,libpng's header png.h,$(H)include <png.h>\n,-E -x c -,libpng-dev (Debian and Ubuntu)$(COMMA) libpng-devel \
 	  (Fedora) or libpng (Arch$(COMMA) Homebrew))
-	$(call need,zlib's header zlib.h,$(H)include <zlib.h>\n,-E -x c -,zlib1g-dev (Debian and Ubuntu)$(COMMA) zlib-devel \
-	  (Fedora) or zlib (Arch$(COMMA) Homebrew))
-	$(call need,the libraries $(LIBS),$(MAIN),-x c - $(LIBS) -o $@,libopenblas-openmp-dev$(COMMA) libpng-dev and zlib1g-dev \
-	  (Debian and Ubuntu)$(COMMA) openblas-devel$(COMMA) libpng-devel and zlib-devel (Fedora) or openblas$(COMMA) libpng and zlib \
-	  (Arch$(COMMA) Homebrew))
+	$(call need,the libraries $(LIBS),$(MAIN),-x c - $(LIBS) -o $@,libopenblas-openmp-dev and libpng-dev (Debian and Ubuntu)$(COMMA) \
+	  openblas-devel and libpng-devel (Fedora) or openblas and libpng (Arch$(COMMA) Homebrew))
 	@touch $@
 
 # ---- what must be installed ----
 
-DEBIAN      := libc6-dev lua5.4 liblua5.4-dev libopenblas-openmp-dev libpng-dev zlib1g-dev pkgconf
+DEBIAN      := libc6-dev lua5.4 liblua5.4-dev libopenblas-openmp-dev libpng-dev pkgconf
 DEBIAN_TEST := lua-busted lua-check luarocks clang-format-14 ccache
-ELSEWHERE   := 'Fedora:   dnf install gcc lua lua-devel openblas-devel libpng-devel zlib-devel pkgconf' \
-               'Arch:     pacman -S gcc lua openblas libpng zlib pkgconf' \
-               'Homebrew: brew install gcc lua openblas libpng zlib pkgconf' \
+ELSEWHERE   := 'Fedora:   dnf install gcc lua lua-devel openblas-devel libpng-devel pkgconf' \
+               'Arch:     pacman -S gcc lua openblas libpng pkgconf' \
+               'Homebrew: brew install gcc lua openblas libpng pkgconf' \
                'The tests also need ccache, luarocks, clang-format 14, and from LuaRocks busted and luacheck.'
 
 # $(call install,packages): silent when all of them are there, and it does not ask.
 define install
 @if ! command -v dpkg-query >/dev/null; then \
-  command -v $(LUA) >/dev/null && $(PKG_CONFIG) --exists openblas libpng zlib 2>/dev/null || \
+  command -v $(LUA) >/dev/null && $(PKG_CONFIG) --exists openblas libpng 2>/dev/null || \
     printf '%s\n' 'This is neither Debian nor Ubuntu, so install by hand what is missing:' $(ELSEWHERE); \
   exit 0; \
 fi; \

@@ -40,9 +40,10 @@ typedef struct eq_conv_path {
 
 /* Runs the first path that is GOOD, or the forced one where it can. */
 int eq_conv_run(const eq_conv *g, eq_pass pass);
-const eq_conv_path *eq_conv_path_at(int i);   /* NULL past the last */
-extern int eq_conv_forced;                    /* number of a path, -1: none */
-extern int64_t eq_conv_ran[][EQ_CONV_PASSES]; /* how often each path ran each pass */
+const eq_conv_path *eq_conv_path_at(int i);     /* NULL past the last */
+enum { EQ_CONV_AUTO = -1, EQ_CONV_EXACT = -2 }; /* EXACT: without Winograd's products */
+extern int eq_conv_forced;                      /* number of a path, or one of these */
+extern int64_t eq_conv_ran[][EQ_CONV_PASSES];   /* how often each path ran each pass */
 
-extern const eq_conv_path eq_conv_lowered;
+extern const eq_conv_path eq_conv_winograd, eq_conv_lowered;
 #endif

@@ -5,9 +5,10 @@
 
 static int find(lua_State *L, const char *name) {
   luaL_Buffer b;
-  if (!strcmp(name, "auto")) return -1;
+  if (!strcmp(name, "auto")) return EQ_CONV_AUTO;
+  if (!strcmp(name, "exact")) return EQ_CONV_EXACT;
   luaL_buffinit(L, &b);
-  luaL_addstring(&b, "\"auto\"");
+  luaL_addstring(&b, "\"auto\", \"exact\"");
   for (int i = 0; eq_conv_path_at(i); i++) {
     if (!strcmp(name, eq_conv_path_at(i)->name)) return i;
     luaL_addstring(&b, ", \"");
@@ -27,7 +28,9 @@ static int conv_path(lua_State *L) { /* conv_path(name) -> old name, counts */
       return luaL_error(L, "conv_path: the path must be a name, got %s", luaL_typename(L, 1));
     eq_conv_forced = find(L, lua_tostring(L, 1));
   }
-  lua_pushstring(L, old < 0 ? "auto" : eq_conv_path_at(old)->name);
+  lua_pushstring(L, old == EQ_CONV_AUTO    ? "auto"
+                    : old == EQ_CONV_EXACT ? "exact"
+                                           : eq_conv_path_at(old)->name);
   lua_newtable(L);
   for (int i = 0; eq_conv_path_at(i); i++) {
     lua_createtable(L, 0, EQ_CONV_PASSES);
@@ -42,8 +45,10 @@ static int conv_path(lua_State *L) { /* conv_path(name) -> old name, counts */
 
 static const eq_lua_doc docs[] = {
     {"conv_path", "name=nil -> old, counts",
-     "Which way of computing convolutions is to run: \"auto\" (the best for each), \"lowered\" (as "
-     "a matrix\nproduct; takes everything), or another that counts names. A path that cannot "
+     "Which way of computing convolutions is to run: \"auto\" (the best for each), \"exact\" (the "
+     "best that\ncomputes the sums as they stand: not \"winograd\", which transforms and rounds "
+     "otherwise), \"lowered\" (as a\nmatrix product; takes everything), or another that counts "
+     "names. A path that cannot "
      "compute a convolution\nleaves it to the choice of \"auto\". Returns what was set before, and "
      "how often each path ran\n(counts.lowered.forward, .grad_input, .grad_weight).",
      "local before = equi.conv_path \"lowered\"\n"

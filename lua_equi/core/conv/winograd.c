@@ -1,0 +1,334 @@
+/* winograd.c -- convolution with 3 x 3 taps, stride 1, in 36 products for 16 pixels instead of 144.
+ *
+ * The image is cut into tiles of 4 x 4 output pixels. Each sees 6 x 6 input pixels; these, and the
+ * taps, are transformed (winograd_tiles.c), multiplied place by place (36 products of [tiles x C]
+ * with [C x O], by the micro-kernel), and transformed back. The gradient of the input is the same
+ * with the taps turned over.
+ *
+ * Two ways through the work, so that what is used again stays in a cache. By tiles: a block of
+ * tiles is transformed, multiplied with all weights, and finished, by one thread. By panels, for
+ * many channels: the threads transform many tiles together, then each takes a panel of output
+ * channels; weights that nobody prepared are transformed on the way when one round does it all.
+ * Every sum has one order, whatever the way and the number of threads.
+ * NOT here: the gradient of the weights (winograd_grad.c); when all this pays (can, at the end). */
+#include "winograd.h"
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+  CHUNK = 16,              /* input channels whose taps are gathered at a time */
+  BLOCK_BYTES = 640 << 10, /* transformed input of a block of tiles: over half of a 1 MiB cache */
+  ROUND_BYTES = 6 << 20,   /* and of all tiles of a round by panels */
+  BY_PANELS = 256,         /* input channels from which a block would be too few tiles */
+  TILES = 56               /* most tiles of a block: four blocks of rows of the micro-kernel */
+};
+
+#define SET(name) extern const winograd_set eq_winograd_##name;
+SET(base)
+#if defined(EQ_MICRO_X86)
+SET(v3)
+SET(v4)
+#endif
+const winograd_set *eq_winograd_set(void) {
+#if defined(EQ_MICRO_X86)
+  if (eq_micro()->lanes == 16) return &eq_winograd_v4;
+  if (eq_micro()->lanes == 8) return &eq_winograd_v3;
+#endif
+  return &eq_winograd_base;
+}
+
+/* ---- scratch memory of threads ---- */
+int winograd_slots_get(winograd_slots *s, int64_t pieces, int64_t each) {
+  s->n = eq_threads() < pieces ? eq_threads() : (int)pieces;
+  if (s->n > WINOGRAD_SLOTS) s->n = WINOGRAD_SLOTS;
+  s->each = (each + 15) / 16 * 16;
+  s->data = eq_alloc((size_t)(s->n * s->each) * sizeof(float));
+  for (int i = 0; i < s->n; i++) atomic_flag_clear(&s->taken[i]);
+  return s->data ? EQ_OK : eq_error.status;
+}
+void winograd_slots_free(winograd_slots *s) {
+  eq_free(s->data, (size_t)(s->n * s->each) * sizeof(float));
+}
+/* There are as many as threads, so one is free sooner or later: at once, if threads <= slots. */
+float *winograd_slot_take(winograd_slots *s, int *which) {
+  for (int i = 0;; i = (i + 1) % s->n)
+    if (!atomic_flag_test_and_set(&s->taken[i])) return s->data + (*which = i) * s->each;
+}
+void winograd_slot_leave(winograd_slots *s, int which) { atomic_flag_clear(&s->taken[which]); }
+
+/* fn over [0, n) in the same pieces, on all threads or on this one. */
+int winograd_for(bool spread, int64_t n, int64_t grain, eq_range_fn fn, void *ctx) {
+  if (spread) return eq_parallel_for(n, grain, fn, ctx);
+  for (int64_t i = 0; i < n; i += grain) fn(i, i + grain < n ? i + grain : n, ctx);
+  return EQ_OK;
+}
+
+/* ---- weights ---- */
+int64_t winograd_weights_size(int64_t ci, int64_t co) { return PLACES * ci * winograd_padded(co); }
+
+/* Input channels c .. c + n of a panel; u: where those of channel c belong. */
+static void transform_weights(const winograd_taps *w, int64_t c, int64_t n, int64_t panel,
+                              int64_t co, int64_t plane, float *u) {
+  float taps[CHUNK][TAPS * WINOGRAD_WIDTH] __attribute__((aligned(64)));
+  int64_t full = eq_micro()->width, first = panel * full, width = winograd_panel(panel, co);
+  int64_t real = co - first < width ? co - first : width;
+  if (real < width) memset(taps, 0, sizeof taps);
+  for (int64_t o = 0; o < real; o++)
+    for (int64_t k = 0; k < n; k++) {
+      const float *from = w->data + (first + o) * w->out + (c + k) * w->in;
+      float *to = taps[k] + o;
+      for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++, to += width) *to = from[i * w->row + j * w->column];
+    }
+  for (int64_t k = 0; k < n; k++, u += width) eq_winograd_set()->weights(taps[k], width, u, plane);
+}
+
+typedef struct prepare_job {
+  const winograd_taps *w;
+  int64_t ci, co, chunks;
+  float *u;
+} prepare_job;
+static void prepare_piece(int64_t begin, int64_t end, void *ctx) {
+  const prepare_job *j = ctx;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t panel = i / j->chunks, c = i % j->chunks * CHUNK;
+    int64_t n = j->ci - c < CHUNK ? j->ci - c : CHUNK, width = winograd_panel(panel, j->co);
+    float *u = j->u + panel * eq_micro()->width * PLACES * j->ci + c * width;
+    transform_weights(j->w, c, n, panel, j->co, j->ci * width, u);
+  }
+}
+int winograd_prepare(const winograd_taps *w, int64_t ci, int64_t co, float *u) {
+  prepare_job j = {w, ci, co, (ci + CHUNK - 1) / CHUNK, u};
+  return winograd_for(PLACES * ci * co > ALONE / 16, winograd_panels(co) * j.chunks, 4,
+                      prepare_piece, &j);
+}
+
+/* ---- tiles ---- */
+winograd_grid winograd_grid_of(int64_t oh, int64_t ow, int64_t batch) {
+  int64_t down = (oh + SIDE - 1) / SIDE, across = (ow + SIDE - 1) / SIDE;
+  return (winograd_grid){down, across, batch * down * across};
+}
+/* The part of a tile of side x side pixels from (i, j) on that lies in an h x w image. */
+winograd_tile winograd_cut(const eq_pixels *x, int64_t image, int64_t i, int64_t j, int side,
+                           int64_t h, int64_t w) {
+  winograd_tile at = {i < 0 ? -i : 0,
+                      j < 0 ? -j : 0,
+                      h - i < side ? h - i : side,
+                      w - j < side ? w - j : side,
+                      (const float *)(const void *)x->data,
+                      x->row,
+                      x->pixel};
+  if (at.top >= at.bottom || at.left >= at.right) /* nothing of it */
+    at.top = at.left = at.bottom = at.right = 0;
+  else
+    at.x += image * x->image + (i + at.top) * x->row + (j + at.left) * x->pixel;
+  return at;
+}
+
+/* ---- the way forward ---- */
+typedef struct forward {
+  const winograd_problem *p;
+  winograd_grid grid;
+  bool spread;          /* over threads */
+  int64_t block;        /* tiles of a block */
+  int64_t from;         /* by panels: first tile of the round, */
+  int64_t tiles;        /* and how many it has */
+  int64_t row, plane;   /* of transformed input: distance of tiles and of places */
+  int64_t mplane;       /* of products */
+  float *v;             /* by panels: transformed input of the round */
+  const float *u;       /* transformed weights; NULL: made in the slot */
+  winograd_slots slots; /* v of a block, or weights of a panel; then products of a block */
+} forward;
+
+static void transform_tiles(const forward *f, int64_t from, int64_t to, float *v) {
+  const winograd_problem *p = f->p;
+  int64_t each = f->grid.down * f->grid.across;
+  for (int64_t t = from; t < to; t++, v += f->row) {
+    int64_t i = t % each / f->grid.across * SIDE, j = t % f->grid.across * SIDE;
+    winograd_tile at = winograd_cut(&p->x, t / each, i - p->top, j - p->left, SEEN, p->h, p->w);
+    eq_winograd_set()->input(&at, p->ci, v, f->plane, eq_micro()->width);
+  }
+}
+
+/* Products m of tiles from .. to with a panel, back into pixels. */
+static void finish_tiles(const forward *f, int64_t from, int64_t to, int64_t panel,
+                         const float *m) {
+  const winograd_problem *p = f->p;
+  int64_t each = f->grid.down * f->grid.across, width = eq_micro()->width, o = panel * width;
+  int64_t channels = p->co - o < width ? p->co - o : width;
+  for (int64_t t = from; t < to; t++, m += width) {
+    int64_t i = t % each / f->grid.across * SIDE, j = t % f->grid.across * SIDE;
+    int64_t at = t / each * p->y.image + i * p->y.row + j * p->y.pixel + o;
+    winograd_result r = {p->oh - i < SIDE ? (int)(p->oh - i) : SIDE,
+                         p->ow - j < SIDE ? (int)(p->ow - j) : SIDE,
+                         (float *)(void *)p->y.data + at,
+                         p->y.row,
+                         p->y.pixel,
+                         p->bias ? p->bias + o : NULL,
+                         p->add ? p->add + at : NULL,
+                         p->relu};
+    eq_winograd_set()->output(m, f->mplane, channels, &r);
+  }
+}
+
+/* Tiles from .. to, whose transformed input is v, times a panel of weights. */
+static void multiply(const forward *f, int64_t from, int64_t to, int64_t panel, const float *v,
+                     const float *u, float *m) {
+  int64_t width = winograd_panel(panel, f->p->co), full = eq_micro()->width, k = f->p->ci;
+  for (int place = 0; place < PLACES; place++) {
+    eq_micro_job job = {.a = v + place * f->plane,
+                        .rows = to - from,
+                        .ars = f->row,
+                        .acs = 1,
+                        .k = k,
+                        .runs = 1,
+                        .b = u + place * k * width,
+                        .bs = width,
+                        .c = m + place * f->mplane,
+                        .cols = width,
+                        .crs = full};
+    eq_micro()->run(&job);
+  }
+  finish_tiles(f, from, to, panel, m);
+}
+
+static void by_tiles(int64_t begin, int64_t end, void *ctx) {
+  forward *f = ctx;
+  int slot;
+  float *v = winograd_slot_take(&f->slots, &slot), *m = v + PLACES * f->plane;
+  int64_t panels = winograd_panels(f->p->co), step = PLACES * f->p->ci * eq_micro()->width;
+  transform_tiles(f, begin, end, v);
+  for (int64_t q = 0; q < panels; q++) multiply(f, begin, end, q, v, f->u + q * step, m);
+  winograd_slot_leave(&f->slots, slot);
+}
+
+static void round_input(int64_t begin, int64_t end, void *ctx) {
+  forward *f = ctx;
+  transform_tiles(f, f->from + begin, f->from + end, f->v + begin * f->row);
+}
+static void by_panels(int64_t begin, int64_t end, void *ctx) {
+  forward *f = ctx;
+  int slot;
+  int64_t k = f->p->ci, step = PLACES * k * eq_micro()->width;
+  float *own = winograd_slot_take(&f->slots, &slot), *m = f->u ? own : own + step;
+  for (int64_t q = begin; q < end; q++) {
+    const float *u = f->u ? f->u + q * step : own;
+    for (int64_t c = 0, w = winograd_panel(q, f->p->co); !f->u && c < k; c += CHUNK)
+      transform_weights(&f->p->taps, c, k - c < CHUNK ? k - c : CHUNK, q, f->p->co, k * w,
+                        own + c * w);
+    for (int64_t t = 0; t < f->tiles; t += f->block) {
+      int64_t n = f->tiles - t < f->block ? f->tiles - t : f->block;
+      multiply(f, f->from + t, f->from + t + n, q, f->v + t * f->row, u, m);
+    }
+  }
+  winograd_slot_leave(&f->slots, slot);
+}
+
+static int run_by_tiles(forward *f) {
+  int64_t pieces = (f->grid.tiles + f->block - 1) / f->block;
+  int bad = winograd_slots_get(&f->slots, pieces, PLACES * (f->plane + f->mplane));
+  if (bad) return bad;
+  bad = winograd_for(f->spread, f->grid.tiles, f->block, by_tiles, f);
+  winograd_slots_free(&f->slots);
+  return bad;
+}
+
+static int run_by_panels(forward *f, int64_t most) {
+  int64_t panels = winograd_panels(f->p->co), weights = f->u ? 0 : PLACES * f->p->ci;
+  size_t bytes = (size_t)(PLACES * f->plane) * sizeof(float);
+  int bad = winograd_slots_get(&f->slots, panels, PLACES * f->mplane + weights * eq_micro()->width);
+  if (bad) return bad;
+  f->v = eq_alloc(bytes);
+  bad = f->v ? EQ_OK : eq_error.status;
+  for (f->from = 0; f->from < f->grid.tiles && !bad; f->from += most) {
+    f->tiles = f->grid.tiles - f->from < most ? f->grid.tiles - f->from : most;
+    bad = winograd_for(f->spread, f->tiles, 4, round_input, f);
+    if (!bad) bad = winograd_for(f->spread, panels, 1, by_panels, f);
+  }
+  eq_free(f->v, bytes);
+  winograd_slots_free(&f->slots);
+  return bad;
+}
+
+/* Tiles whose transformed input has so many bytes; whole blocks of the micro-kernel's rows. */
+static int64_t tiles_of(int64_t bytes, int64_t row) {
+  int64_t rows = eq_micro()->rows, n = bytes / (PLACES * row * (int64_t)sizeof(float)) / rows;
+  return (n > 0 ? n : 1) * rows;
+}
+
+int winograd_run(const winograd_problem *p) {
+  forward f = {.p = p, .grid = winograd_grid_of(p->oh, p->ow, p->batch), .u = p->prepared};
+  f.row = winograd_padded(p->ci);
+  f.spread = winograd_spread(f.grid.tiles, p->ci, p->co);
+  bool panels = p->ci >= BY_PANELS;
+  int64_t most = tiles_of(panels ? ROUND_BYTES : BLOCK_BYTES, f.row);
+  if (most > f.grid.tiles) most = f.grid.tiles;
+  f.block = most < TILES ? most : TILES;
+  if (!panels) most = f.block;
+  f.plane = most * f.row | 16; /* an odd number of cache lines: places do not share a set */
+  f.mplane = f.block * eq_micro()->width | 16;
+  float *u = NULL;
+  size_t bytes = (size_t)winograd_weights_size(p->ci, p->co) * sizeof(float);
+  int bad = EQ_OK;
+  if (!f.u && !(panels && most == f.grid.tiles)) {
+    u = eq_alloc(bytes);
+    bad = u ? EQ_OK : eq_error.status;
+    if (!bad) bad = winograd_prepare(&p->taps, p->ci, p->co, u);
+    f.u = u;
+  }
+  if (!bad) bad = panels ? run_by_panels(&f, most) : run_by_tiles(&f);
+  eq_free(u, bytes);
+  return bad;
+}
+
+/* ---- the path of the table in conv.c ---- */
+static winograd_taps taps_of(const eq_conv *g) {
+  const eq_tensor *w = g->weight;
+  return (winograd_taps){(const float *)(const void *)w->data, w->stride[0], w->stride[1],
+                         w->stride[2], w->stride[3]};
+}
+static int forward_pass(const eq_conv *g) {
+  winograd_problem p = {.batch = g->batch,
+                        .ci = g->ci,
+                        .h = g->h,
+                        .w = g->w,
+                        .co = g->co,
+                        .oh = g->oh,
+                        .ow = g->ow,
+                        .top = g->top,
+                        .left = g->left,
+                        .x = g->x,
+                        .y = g->y,
+                        .taps = taps_of(g),
+                        .bias = g->bias};
+  return winograd_run(&p);
+}
+/* The taps turned over, from output to input; what was padded at the top is cut there now. */
+static int input_pass(const eq_conv *g) {
+  winograd_taps w = taps_of(g);
+  winograd_problem p = {.batch = g->batch,
+                        .ci = g->co,
+                        .h = g->oh,
+                        .w = g->ow,
+                        .co = g->ci,
+                        .oh = g->h,
+                        .ow = g->w,
+                        .top = 2 - g->top,
+                        .left = 2 - g->left,
+                        .x = g->y,
+                        .y = g->x,
+                        .taps = {w.data + 2 * (w.row + w.column), w.in, w.out, -w.row, -w.column}};
+  return winograd_run(&p);
+}
+
+static eq_fitness can(const eq_conv *g, eq_pass pass) {
+  (void)pass;
+  if (g->dtype != EQ_F32 || g->groups != 1 || g->kh != 3 || g->kw != 3 || g->sh != 1 ||
+      g->sw != 1 || g->dh != 1 || g->dw != 1)
+    return EQ_CONV_CANNOT;
+  if (g->ci < 16 || g->co < 16 || winograd_grid_of(g->oh, g->ow, g->batch).tiles < 64)
+    return EQ_CONV_CAN;
+  return EQ_CONV_GOOD;
+}
+const eq_conv_path eq_conv_winograd = {
+    "winograd", can, {forward_pass, input_pass, winograd_weight_pass}};

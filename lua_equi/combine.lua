@@ -1,8 +1,12 @@
 --- equi.combine: how the branches of an equituned model become one result.
 --
--- Objects for the `combine` option of equi.equitune. y_g below is g^-1 M(g x).
+-- Objects for the `combine` option of equi.equitune, where y_g below is g^-1 M(g x); the network of
+-- lambda-equitune, for `weighted`; and the choice of one element, for equitune's option `pick`.
 local arguments = require "lua_equi.arguments"
+local classes = require "lua_equi.nn.class"
 local core = require "lua_equi.core"
+local module = require "lua_equi.nn.module"
+local nn = require "lua_equi.nn.basic"
 local options = require "lua_equi.options"
 
 local mt = {
@@ -95,5 +99,121 @@ function combine.relaxed(ids, size)
   end
   return setmetatable({kind = "relaxed", mask = mask}, mt)
 end
+
+-- ---- lambda-equitune ----
+
+-- What a backbone sees in x, [N, ...] -> [N, features].
+local function features_of(backbone, x)
+  local y = type(backbone) == "table" and backbone.features and backbone:features(x) or backbone(x)
+  return y.ndim == 2 and y or y:reshape(y:size(1), -1)
+end
+
+--- The weight network of lambda-equitune (Basu et al., NeurIPS 2023), for `combine.weighted`.
+---
+--- On the features that a frozen copy of the backbone sees: linear(size, hidden), ReLU, dropout,
+--- linear(hidden, hidden), dropout, linear(hidden, 1). The copy is made when this is called, so it
+--- stays as the backbone was before fine-tuning; it is always in evaluation mode, and nothing is
+--- recorded in it. The features are backbone:features(x), or backbone(x) where there is no such
+--- method, flattened.
+---
+--- Example:
+---     local backbone = equi.nn.linear(4, 6)
+---     local lambda = equi.combine.lambda(backbone, 6)
+---     print(lambda(equi.ones(3, 4)):size())   --> 3 1
+---     print(equi.nn.count(lambda, {trainable = true}))   --> 10901
+---@param backbone any a module
+---@param size integer how many features it gives
+---@param opts? table {hidden = 100, p = 0.5}
+combine.lambda = classes.class("lambda", {
+  new = function(self, backbone, size, opts)
+    opts = options.check("combine.lambda", opts, {hidden = 100, p = 0.5})
+    if type(backbone) ~= "table" and type(backbone) ~= "userdata" then
+      error(("combine.lambda: backbone must be a module, got %s"):format(
+        arguments.shown(backbone)), 3)
+    end
+    arguments.whole("combine.lambda", "size", size)
+    self.backbone = module.freeze(module.clone(backbone))
+    self.fc1 = nn.linear(size, opts.hidden)
+    self.fc2 = nn.linear(opts.hidden, opts.hidden)
+    self.fc3 = nn.linear(opts.hidden, 1)
+    self.dropout = nn.dropout(opts.p)
+  end,
+  forward = function(self, x)
+    local seen = core.no_grad(function()
+      return module.evaluating(self.backbone, features_of, self.backbone, x)
+    end)
+    local h = self.dropout(core.relu(self.fc1(seen)))
+    return self.fc3(self.dropout(self.fc2(h)))
+  end,
+})
+
+-- ---- canonicalization ----
+
+local canonical = {}
+
+function canonical:new(energy, action)
+  check_callable(energy, "combine.canonical", "energy must be a module or a function of the input")
+  local class = getmetatable(action)
+  if type(action) ~= "userdata" or type(class) ~= "table" or class.__name ~= "equi.Action" then
+    error(("combine.canonical: action must be the action on the input, got %s"):format(
+      arguments.shown(action)), 3)
+  end
+  self.energy, self._action = energy, action
+end
+
+--- The energy of every h^-1 x, in the order of the group's elements: one call of the energy.
+---
+--- Example:
+---     local turn = equi.action.regular(equi.group.cyclic(2))
+---     local pick = equi.combine.canonical(function(x) return x[{{}, 1}] end, turn)
+---     print(pick:energies(equi.tensor {{3, 5}}):totable()[1][2])   --> 5.0
+---@param x any [B, ...]
+---@return any [B, G]
+function canonical:energies(x)
+  local orbit, elements = {}, self._action.group:elements()
+  for i, g in ipairs(elements) do orbit[i] = self._action(g.inverse, x) end
+  local e = self.energy(core.cat(orbit, 1))
+  if not core.is_tensor(e) or e:numel() ~= #elements * x:size(1) then
+    error(("combine.canonical: the energy must be one number for each of the %d rows, it is %s")
+      :format(#elements * x:size(1), core.is_tensor(e) and table.concat(e.shape, " x ")
+        or type(e)), 0)
+  end
+  return e:reshape(#elements, x:size(1)):transpose(1, 2)
+end
+
+--- Cross-entropy of softmax(-energy) against the identity: an energy that learns on upright
+--- inputs that they are upright (the prior of Mondal et al. 2023).
+---
+--- Example:
+---     local turn = equi.action.regular(equi.group.cyclic(2))
+---     local pick = equi.combine.canonical(equi.nn.linear(2, 1), turn)
+---     print(pick:loss(equi.ones(5, 2)).ndim)   --> 0
+---@param x any upright inputs [B, ...]
+---@return any loss
+function canonical:loss(x)
+  local e = self:energies(x)
+  return core.cross_entropy(-e, core.ones({x:size(1)}, {dtype = "i64"}))
+end
+
+function canonical:forward(x)
+  return core.no_grad(function() return self:energies(x):argmin(2) end)
+end
+
+--- Which element an input is turned by, for equitune's option `pick`: h(x) = argmin over h of
+--- energy(h^-1 x), so that h(g x) = g h(x) and the model runs once (Kaba et al. 2023).
+---
+--- The energy is a small network that learns from `loss`, or a function of features: one number
+--- per row. Two elements of equal energy are a tie, which the first one wins: then (a symmetric
+--- input) no choice is equivariant. The choice itself has no gradient.
+---
+--- Example:
+---     local turn = equi.action.regular(equi.group.cyclic(3))
+---     local pick = equi.combine.canonical(function(x) return x[{{}, 1}] end, turn)
+---     local model = equi.equitune(function(x) return x * equi.tensor {1, 0, 0} end,
+---       {input = turn, pick = pick})
+---     print(model(equi.tensor {{7, 5, 6}}):totable()[1][1])   --> 5.0
+---@param energy any module or function: inputs [N, ...] -> [N] or [N, 1]
+---@param action any the action on the input
+combine.canonical = classes.class("canonical", canonical)
 
 return combine

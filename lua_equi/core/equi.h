@@ -296,7 +296,9 @@ int eq_apply_inplace(eq_call *c); /* result goes into c->in[0]; c->out[0] is tha
 /* Shape functions: make output k. */
 int eq_out(eq_call *c, int k, eq_dtype t, int ndim, const int64_t *shape);
 int eq_out_channels_last(eq_call *c, int k, eq_dtype t, int ndim, const int64_t *shape);
-int eq_out_like(eq_call *c, int k, eq_dtype t, const eq_tensor *x);      /* x's shape and layout */
+int eq_out_like(eq_call *c, int k, eq_dtype t, const eq_tensor *x); /* x's shape and layout */
+/* `shape`, with as many dims as x and in the order in memory that x has, if x is dense. */
+int eq_out_in_order(eq_call *c, int k, eq_dtype t, const int64_t *shape, const eq_tensor *x);
 int eq_broadcast(int n, eq_tensor *const *x, int *ndim, int64_t *shape); /* NULL entries skipped */
 /* Run kernel over all elements of t[0..n-1], every one broadcast to the shape of t[n-1]. */
 int eq_elementwise(eq_kernel k, int n, eq_tensor *const *t, const eq_call *c);

@@ -73,11 +73,15 @@ int eq_out_channels_last(eq_call *c, int k, eq_dtype t, int ndim, const int64_t 
   return bad;
 }
 
-int eq_out_like(eq_call *c, int k, eq_dtype t, const eq_tensor *x) {
+int eq_out_in_order(eq_call *c, int k, eq_dtype t, const int64_t *shape, const eq_tensor *x) {
   int dim[EQ_MAXDIM];
-  int bad = eq_out(c, k, t, x->ndim, x->shape);
+  int bad = eq_out(c, k, t, x->ndim, shape);
   if (bad || x->ndim < 2 || eq_is_contiguous(x) || !eq_is_dense(x)) return bad;
   eq_memory_order(x, dim);
-  strides_in_order(x->ndim, x->shape, dim, c->out[k]->stride);
+  strides_in_order(x->ndim, shape, dim, c->out[k]->stride);
   return EQ_OK;
+}
+
+int eq_out_like(eq_call *c, int k, eq_dtype t, const eq_tensor *x) {
+  return eq_out_in_order(c, k, t, x->shape, x);
 }

@@ -48,7 +48,8 @@ static int join_shape(eq_call *c, bool new_dim) {
   }
   for (int k = 0; k < x->ndim + new_dim; k++)
     shape[k] = k == d ? total : x->shape[new_dim && k > d ? k - 1 : k];
-  return eq_out(c, 0, x->dtype, x->ndim + new_dim, shape);
+  if (!new_dim) return eq_out_in_order(c, 0, x->dtype, shape, x); /* channels-last stays so */
+  return eq_out(c, 0, x->dtype, x->ndim + 1, shape);
 }
 
 static int cat_shape(eq_call *c) { return join_shape(c, false); }

@@ -1,10 +1,11 @@
 /* symmetry.c -- the three moves by which a group acts exactly: permuting one dim, turning and
  * flipping a grid, mapping ids. Hidden ops: users reach them through actions.
  *
- *   permute_along  y[.., j, ..] = x[.., index[j], ..], inverse undoes it, so that the gradient is
- * the same gather the other way round and not a scatter grid           `turns` quarter turns
- * counterclockwise, then a flip of dim2, in one copy map_ids        y = table[x] for ids, range
- * checked */
+ * permute_along: y[.., j, ..] = x[.., index[j], ..]; inverse undoes it, so that the gradient is the
+ *   same gather the other way round and not a scatter.
+ * grid: `turns` quarter turns counterclockwise, then a flip of dim2, in one copy and in the layout
+ *   of x; of channels-last images whole pixels move.
+ * map_ids: y = table[x] for ids, range checked. */
 #include "equi.h"
 #include <inttypes.h>
 #include <string.h>
@@ -61,7 +62,40 @@ static int permute_along_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
 }
 
 /* ---- grid ---- */
-/* Turned and flipped by strides alone: a view with negative strides, then one copy. */
+/* A dense tensor whose two dims lie side by side in memory, in either layout of images: `outer`
+ * grids of points of `bytes` bytes, the other dims. Point (i, j) of a grid of y is point
+ * from + i * step1 + j * step2 of that of x: turns and flips are strides. */
+typedef struct points {
+  const char *x;
+  char *y;
+  int64_t n1, n2; /* of y */
+  int64_t from, step1, step2, bytes;
+} points;
+
+#define MOVE_POINTS(n)                                                                             \
+  for (int64_t j = 0; j < p->n2; j++, x += step, y += (n)) memcpy(y, x, (size_t)(n))
+
+/* Rows of all grids of y. A size that the compiler knows is a load and a store. */
+static void move_points(int64_t begin, int64_t end, void *ctx) {
+  const points *p = ctx;
+  int64_t step = p->step2 * p->bytes;
+  for (int64_t row = begin; row < end; row++) {
+    int64_t at = row / p->n1 * (p->n1 * p->n2) + p->from + row % p->n1 * p->step1;
+    const char *x = p->x + at * p->bytes;
+    char *y = p->y + row * p->n2 * p->bytes;
+    switch (p->bytes) {
+    case 1: MOVE_POINTS(1); break;
+    case 3: MOVE_POINTS(3); break;
+    case 4: MOVE_POINTS(4); break;
+    case 8: MOVE_POINTS(8); break;
+    case 12: MOVE_POINTS(12); break;
+    case 64: MOVE_POINTS(64); break;
+    default: MOVE_POINTS(p->bytes);
+    }
+  }
+}
+
+/* The view of x that, copied, is turned and flipped. */
 static eq_tensor *grid_view(const eq_tensor *x, int d1, int d2, int64_t turns, bool flip) {
   int64_t shape[EQ_MAXDIM], stride[EQ_MAXDIM], offset = 0;
   memcpy(shape, x->shape, sizeof shape);
@@ -83,13 +117,46 @@ static int grid_shape(eq_call *c) {
   int64_t shape[EQ_MAXDIM], d1 = c->arg[0].i, d2 = c->arg[1].i;
   memcpy(shape, c->in[0]->shape, sizeof shape);
   if (c->arg[2].i % 2) shape[d1] = c->in[0]->shape[d2], shape[d2] = c->in[0]->shape[d1];
-  return eq_out(c, 0, c->in[0]->dtype, c->in[0]->ndim, shape);
+  return eq_out_in_order(c, 0, c->in[0]->dtype, shape, c->in[0]);
+}
+
+/* Whether v, a turned view of the dense x, can be copied to y by points. */
+static bool find_points(points *p, const eq_tensor *x, const eq_tensor *v, eq_tensor *y, int d1,
+                        int d2) {
+  int dim[EQ_MAXDIM], at = 0;
+  int64_t inner = 1;
+  if (!eq_is_dense(x) || !eq_is_dense(y)) return false;
+  eq_memory_order(y, dim);
+  while (dim[at] != d1 && dim[at] != d2) at++;
+  if (dim[at] != d1 || dim[at + 1] != d2) return false;
+  for (int k = at + 2; k < y->ndim; k++) inner *= y->shape[dim[k]];
+  for (int k = 0; k < y->ndim; k++) /* all other dims lie as in x */
+    if (k != d1 && k != d2 && y->shape[k] != 1 && y->stride[k] != x->stride[k]) return false;
+  p->x = x->data;
+  p->y = y->data;
+  p->n1 = y->shape[d1];
+  p->n2 = y->shape[d2];
+  p->step1 = v->stride[d1] / inner;
+  p->step2 = v->stride[d2] / inner;
+  p->from = (v->data - x->data) / (int64_t)eq_size(x->dtype) / inner;
+  p->bytes = inner * (int64_t)eq_size(x->dtype);
+  return true;
 }
 
 static int grid_run(eq_call *c) {
-  eq_tensor *v =
-      grid_view(c->in[0], (int)c->arg[0].i, (int)c->arg[1].i, c->arg[2].i, c->arg[3].i != 0);
-  int s = v ? eq_copy(c->out[0], v) : (int)eq_error.status;
+  int d1 = (int)c->arg[0].i, d2 = (int)c->arg[1].i;
+  const eq_tensor *x = c->in[0];
+  eq_tensor *y = c->out[0], *v = grid_view(x, d1, d2, c->arg[2].i, c->arg[3].i != 0);
+  points p;
+  if (!v) return (int)eq_error.status;
+  int s;
+  if (x->numel == 0)
+    s = EQ_OK;
+  else if (!find_points(&p, x, v, y, d1, d2))
+    s = eq_copy(y, v);
+  else
+    s = eq_parallel_for(y->numel * (int64_t)eq_size(y->dtype) / (p.n2 * p.bytes),
+                        32768 / (p.n2 * p.bytes) + 1, move_points, &p);
   eq_release(v);
   return s;
 }

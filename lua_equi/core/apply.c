@@ -1,8 +1,8 @@
 /* apply.c -- runs an op: check, allocate, choose kernel, compute, record.
  *
  * The one function through which everything that computes passes. Broadcasting, copies of inputs
- * whose strides a kernel does not walk, recording for autograd and the NaN watch are here and in no
- * op. elementwise.c holds the loop over elements. */
+ * whose strides a kernel does not walk and the NaN watch are here and in no op. Recording for
+ * autograd is in node.c, the loop over elements in elementwise.c. */
 #include "equi.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -87,7 +87,7 @@ static int elementwise_shape(eq_call *c) {
 
 static int elementwise_run(eq_call *c) {
   eq_kernel k = c->op->kernel[c->in[0]->dtype];
-  eq_tensor *t[EQ_MAXDIM + 1];
+  eq_tensor *t[EQ_MAXOPERAND + 1];
   if (!k)
     return eq_fail("does not work on %s tensors; convert first: x:to \"f32\"",
                    eq_dtype_name(c->in[0]->dtype));
@@ -192,7 +192,7 @@ static bool overlaps(const eq_tensor *x, const eq_tensor *y) {
 }
 
 static int inplace_elementwise(eq_call *c) {
-  eq_tensor *x = c->in[0], *t[EQ_MAXDIM + 1];
+  eq_tensor *x = c->in[0], *t[EQ_MAXOPERAND + 1];
   eq_kernel k = c->op->kernel[x->dtype];
   int ndim;
   int64_t shape[EQ_MAXDIM];
@@ -282,12 +282,17 @@ static int take(builder *b, const eq_param *p, char letter, va_list *ap) {
     bool owned = false;
     if (letter == 'n') {
       double v = va_arg(*ap, double);
-      if (!(x = eq_scalar(c->nin ? c->in[0]->dtype : EQ_F32, v))) return eq_error.status;
+      eq_dtype t = c->nin && c->in[0] ? c->in[0]->dtype : EQ_F32;
+      if (!(x = eq_scalar(t, v))) return eq_error.status;
       owned = true;
     } else if (letter != '0') {
       x = va_arg(*ap, eq_tensor *);
       owned = letter == 'T';
       if (owned && !x) return eq_error.status ? (int)eq_error.status : EQ_ERR;
+    }
+    if (c->nin == C_MAXIN) {
+      if (owned) eq_release(x);
+      return eq_fail("more than %d tensors", C_MAXIN);
     }
     b->owned[c->nin] = owned;
     c->in[c->nin++] = x;
@@ -308,6 +313,9 @@ static int take(builder *b, const eq_param *p, char letter, va_list *ap) {
   return EQ_OK;
 }
 
+/* What failed first is told; what follows is read all the same, since it may be ours to release. */
+static int first(int bad, int next) { return bad ? bad : next; }
+
 static int call_from_c(builder *b, const char *name, const char *letters, va_list *ap) {
   eq_call *c = &b->call;
   c->op = eq_find(name);
@@ -321,10 +329,10 @@ static int call_from_c(builder *b, const char *name, const char *letters, va_lis
   for (int p = 0; p < g->nparam; p++) {
     if (g->param[p].kind == EQ_P_TENSORS) { /* all tensor letters that follow */
       int n = 0;
-      for (; *l == 't' || *l == 'T'; l++, n++) bad |= take(b, &g->param[p], *l, ap);
+      for (; *l == 't' || *l == 'T'; l++, n++) bad = first(bad, take(b, &g->param[p], *l, ap));
       c->count[nlists++] = n;
     } else {
-      bad |= take(b, &g->param[p], *l ? *l : '0', ap);
+      bad = first(bad, take(b, &g->param[p], *l ? *l : '0', ap));
       if (*l) l++;
     }
   }

@@ -5,7 +5,7 @@
 #include "equi.h"
 
 /* SERIAL: below about 50 us of work a second thread costs more than it brings. */
-enum { MAXT = EQ_MAXDIM + 1, PIECE = 32768, SERIAL = 4 * PIECE };
+enum { MAXT = EQ_MAXOPERAND + 1, PIECE = 32768, SERIAL = 4 * PIECE };
 
 typedef struct walk {
   eq_kernel kernel;

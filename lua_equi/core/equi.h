@@ -40,6 +40,7 @@
 #define EQ_HERE __FILE__ ":" EQ_STR(__LINE__)
 
 enum { EQ_MAXDIM = 8, EQ_MAXOUT = 6, EQ_MAXARG = 16, EQ_MAXLIST = 40, EQ_BASE = 1 };
+enum { EQ_MAXOPERAND = 8 }; /* tensors of an element-wise op, the result aside */
 
 /* ---- errors: EQ_OK or one of these; eq_error holds the last one ---- */
 typedef enum { EQ_OK, EQ_ERR, EQ_NOMEM, EQ_STOP, EQ_PASS } eq_status; /* EQ_PASS: see backend */
@@ -348,7 +349,7 @@ int eq_backend_register(const eq_backend *b);
 int (*eq_run_of(const eq_op *op))(eq_call *c);
 void eq_backend_reset(void);
 
-/* ---- autograd (grad.c) ---- */
+/* ---- autograd (node.c records, grad.c goes back) ---- */
 typedef struct eq_hook {
   struct eq_hook *next;
   int out;   /* result of the node whose gradient it sees */

@@ -273,7 +273,7 @@ static int backward_node(heap *h, eq_node *n, bool graph) {
   return bad;
 }
 
-/* *sum += g where *sum is visible to the user as x.grad: in place even if he holds it elsewhere. */
+/* *sum += g where *sum is visible to the user as x.grad: in place even if it is held elsewhere. */
 static int accumulate(eq_tensor **sum, eq_tensor *g, bool graph) {
   if (graph || !*sum || (*sum)->node) return add_to(sum, g, true);
   eq_tensor *t[3] = {*sum, g, *sum};

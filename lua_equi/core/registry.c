@@ -207,6 +207,9 @@ static int add(const eq_op *op) {
     memcpy(why, eq_error.text, sizeof why);
     return eq_fail("signature of op '%s' (%s): %.400s", op->name, op->where ? op->where : "?", why);
   }
+  if (op->flags & EQ_ELEMENTWISE && table[nop].sig.ntensor > EQ_MAXOPERAND)
+    return eq_fail("op '%s' works on more than %d tensors, element by element", op->name,
+                   EQ_MAXOPERAND);
   unsigned h = hash(op->name);
   while (slot_of[h]) h = (h + 1) % HASH;
   slot_of[h] = (short)++nop;

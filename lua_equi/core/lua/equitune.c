@@ -46,8 +46,7 @@ static eq_action *output_action(const run *r, int k) {
 }
 
 /* ---- inputs ---- */
-/* The batch of the arguments with an action. Those after the first may be nil, for models with
- * optional inputs. */
+/* The batch of the arguments with an action; those after the first may be nil: optional inputs. */
 static int64_t batch_of(lua_State *L, int slot, int nin) {
   int named = 0;
   int64_t rows = -1;

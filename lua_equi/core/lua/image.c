@@ -1,9 +1,7 @@
-/*
- * Pictures for Lua: core.png_write and core.png_read, over image/png.c.
+/* image.c (binding) -- pictures for Lua: core.png_write and core.png_read, over image/png.c.
  *
- * Pixels cross as one string of H x W x C bytes. Mistakes of the caller raise at his line; what the
- * world does (no such file, a full disk, a damaged picture) comes back as nil and a message.
- */
+ * Pixels cross as one string of H x W x C bytes. Mistakes raise at the line of the call; what the
+ * world does (no such file, a full disk, a damaged picture) comes back as nil and a message. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <string.h>

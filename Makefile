@@ -62,6 +62,11 @@ PNG_MODULE := $(call first_module,libpng libpng16)
 PNG_CFLAGS := $(if $(PNG_MODULE),$(shell $(PKG_CONFIG) --cflags $(PNG_MODULE)))
 PNG_LIBS   := $(if $(PNG_MODULE),$(shell $(PKG_CONFIG) --libs $(PNG_MODULE)),-lpng)
 
+# libpng is built on zlib, so it is there; distributions keep its header in a package of its own.
+ZLIB_MODULE := $(call first_module,zlib)
+ZLIB_CFLAGS := $(if $(ZLIB_MODULE),$(shell $(PKG_CONFIG) --cflags $(ZLIB_MODULE)))
+ZLIB_LIBS   := $(if $(ZLIB_MODULE),$(shell $(PKG_CONFIG) --libs $(ZLIB_MODULE)),-lz)
+
 # clang's OpenMP runs on libomp, OpenBLAS' on libgomp: two pools that fight for the cores. clang's -fopenmp=libgomp is no way
 # out, it ignores the pragmas. So clang builds without threads of our own, unless asked.
 OPENMP ?= $(if $(IS_CLANG),0,1)
@@ -84,12 +89,12 @@ MATH     := -fno-math-errno -fno-trapping-math -ffp-contract=fast
 NO_SIMD  := $(if $(filter 0,$(SIMD))$(findstring -fsanitize,$(CFLAGS)),-DEQ_NO_SIMD_DISPATCH)
 SWITCHES := $(if $(filter 1,$(OPENMP)),-fopenmp,-fopenmp-simd) $(if $(filter 1,$(NATIVE)),-march=native) $(NO_SIMD) \
             $(if $(filter v3,$(MICRO_SETS)),-DEQ_MICRO_X86)
-INCLUDES := -Ilua_equi/core -I$(BUILD) $(addprefix -I,$(LUA_INCDIR)) $(BLAS_CFLAGS) $(PNG_CFLAGS)
+INCLUDES := -Ilua_equi/core -I$(BUILD) $(addprefix -I,$(LUA_INCDIR)) $(BLAS_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS)
 COMPILE  := $(strip $(CC) -std=c11 $(DEFINES) $(WARNINGS) -fPIC -fvisibility=hidden $(CFLAGS) $(MATH) $(SWITCHES) \
               $(INCLUDES) $(CPPFLAGS))
 LIBFLAG  ?= $(if $(filter Darwin,$(SYSTEM)),-bundle -undefined dynamic_lookup,-shared)
 LINK     := $(strip $(CC) $(LIBFLAG) $(filter -fsanitize% -g%,$(CFLAGS)) $(filter -fopenmp,$(SWITCHES)) $(LDFLAGS))
-LIBS     := $(strip $(BLAS_LIBS) $(PNG_LIBS) -lm $(if $(filter Darwin,$(SYSTEM)),,-ldl))
+LIBS     := $(strip $(BLAS_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) -lm $(if $(filter Darwin,$(SYSTEM)),,-ldl))
 
 # ---- build ----
 
@@ -180,23 +185,26 @@ $(BUILD)/found: $(BUILD)/flags
 	  openblas-devel (Fedora) or openblas (Arch$(COMMA) Homebrew))
 	$(call need,libpng's header png.h,$(H)include <png.h>\n,-E -x c -,libpng-dev (Debian and Ubuntu)$(COMMA) libpng-devel \
 	  (Fedora) or libpng (Arch$(COMMA) Homebrew))
-	$(call need,the libraries $(LIBS),$(MAIN),-x c - $(LIBS) -o $@,libopenblas-openmp-dev and libpng-dev (Debian and Ubuntu)$(COMMA) \
-	  openblas-devel and libpng-devel (Fedora) or openblas and libpng (Arch$(COMMA) Homebrew))
+	$(call need,zlib's header zlib.h,$(H)include <zlib.h>\n,-E -x c -,zlib1g-dev (Debian and Ubuntu)$(COMMA) zlib-devel \
+	  (Fedora) or zlib (Arch$(COMMA) Homebrew))
+	$(call need,the libraries $(LIBS),$(MAIN),-x c - $(LIBS) -o $@,libopenblas-openmp-dev$(COMMA) libpng-dev and zlib1g-dev \
+	  (Debian and Ubuntu)$(COMMA) openblas-devel$(COMMA) libpng-devel and zlib-devel (Fedora) or openblas$(COMMA) libpng and zlib \
+	  (Arch$(COMMA) Homebrew))
 	@touch $@
 
 # ---- what must be installed ----
 
-DEBIAN      := libc6-dev lua5.4 liblua5.4-dev libopenblas-openmp-dev libpng-dev pkgconf
+DEBIAN      := libc6-dev lua5.4 liblua5.4-dev libopenblas-openmp-dev libpng-dev zlib1g-dev pkgconf
 DEBIAN_TEST := lua-busted lua-check luarocks clang-format-14 ccache
-ELSEWHERE   := 'Fedora:   dnf install gcc lua lua-devel openblas-devel libpng-devel pkgconf' \
-               'Arch:     pacman -S gcc lua openblas libpng pkgconf' \
-               'Homebrew: brew install gcc lua openblas libpng pkgconf' \
+ELSEWHERE   := 'Fedora:   dnf install gcc lua lua-devel openblas-devel libpng-devel zlib-devel pkgconf' \
+               'Arch:     pacman -S gcc lua openblas libpng zlib pkgconf' \
+               'Homebrew: brew install gcc lua openblas libpng zlib pkgconf' \
                'The tests also need ccache, luarocks, clang-format 14, and from LuaRocks busted and luacheck.'
 
 # $(call install,packages): silent when all of them are there, and it does not ask.
 define install
 @if ! command -v dpkg-query >/dev/null; then \
-  command -v $(LUA) >/dev/null && $(PKG_CONFIG) --exists openblas libpng 2>/dev/null || \
+  command -v $(LUA) >/dev/null && $(PKG_CONFIG) --exists openblas libpng zlib 2>/dev/null || \
     printf '%s\n' 'This is neither Debian nor Ubuntu, so install by hand what is missing:' $(ELSEWHERE); \
   exit 0; \
 fi; \

@@ -24,8 +24,9 @@ end})
 -- What loads when first used: true for a module of that name, else the module with the function.
 local lazy = {
   nn = true, optim = true, train = true, data = true, check = true, checkpoint = true,
-  combine = true, safetensors = true, results = true,
+  combine = true, safetensors = true, weights = true, results = true,
   options = true, log = true, plot = true, json = true, models = true,
+  load_weights = "weights",
   help = "repl", complete = "repl", config = "repl",
 }
 
@@ -33,7 +34,7 @@ local lazy = {
 local elsewhere = {
   manual_seed = "equi.seed(n)", set_num_threads = "equi.threads(n)", from_numpy = "equi.frombytes",
   save = "equi.safetensors.save or equi.checkpoint.save", set_default_dtype = "equi.default_dtype",
-  load = "equi.safetensors.load or equi.checkpoint.load", mm = "equi.matmul",
+  load = "equi.load_weights or equi.checkpoint.load", mm = "equi.matmul",
   concat = "equi.cat(list, dim)", concatenate = "equi.cat(list, dim)",
   autograd = "equi.grad, equi.op",
   Function = "equi.op", gradcheck = "equi.check.gradients", randperm = "equi.permutation(n)",

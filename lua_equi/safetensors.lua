@@ -9,8 +9,13 @@
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local json = require "lua_equi.json"
+local options = require "lua_equi.options"
+local refusal = require "lua_equi.formats.refusal"
+local shards = require "lua_equi.formats.shards"
 
 local safetensors = {}
+
+local refuse, shown = refusal.refuse, refusal.shown
 
 local MAX_HEADER = 100000000 -- the reference reader's limit
 local MAX_DIMS = 8
@@ -21,21 +26,12 @@ local STORED = {f32 = "F32", f64 = "F64", i64 = "I64", u8 = "U8", bool = "BOOL"}
 
 -- ---- reading ----
 
--- A bad file travels as a table, so that mistakes in this file are not taken for one.
-local function refuse(format, ...) error({bad_file = format:format(...)}, 0) end
-
 local function is_list(v, item)
   if not json.is_array(v) then return false end
   for _, x in ipairs(v) do
     if math.type(x) ~= item then return false end
   end
   return true
-end
-
--- The name for a message: a hostile one may be long or hold control characters.
-local function shown(name)
-  if #name > 100 then name = name:sub(1, 100) .. "..." end
-  return ('"%s"'):format(name:gsub("%c", "?"))
 end
 
 local function bytes_of(name, entry)
@@ -139,7 +135,11 @@ local function read_header(mapping)
   return header, 8 + n
 end
 
-local function read_mapping(mapping)
+--- The tensors of a mapping that holds a safetensors file; what refuses is formats/refusal.lua.
+---@param mapping any from equi.map
+---@return table tensors
+---@return table metadata
+function safetensors.read_mapping(mapping)
   local header, start = read_header(mapping)
   local metadata = check_metadata(header.__metadata__)
   header.__metadata__ = nil
@@ -154,55 +154,32 @@ local function read_mapping(mapping)
   return tensors, metadata
 end
 
-local function read_file(path)
-  local mapping <close>, problem = core.map(path)
-  if not mapping then return nil, problem end
-  local ok, tensors, metadata = pcall(read_mapping, mapping)
-  if ok then return tensors, metadata end
-  if type(tensors) == "table" and tensors.bad_file then
-    return nil, path .. ": " .. tensors.bad_file
-  end
-  error(tensors, 0)
-end
+local READ = {copy = false}
 
--- A sharded model: {"weight_map": {tensor: file}} beside its files.
-local function read_shards(path)
-  local index, problem = json.read(path)
-  if not index then return nil, problem end
-  local map = type(index) == "table" and index.weight_map
-  if type(map) ~= "table" then return nil, path .. ": there is no weight_map in it" end
-  local folder, files, tensors, metadata = path:match "^(.*[/\\])" or "", {}, {}, {}
-  for name, file in pairs(map) do
-    if type(file) ~= "string" or file:find "[/\\]" or file == "" then
-      return nil, ("%s: %s is not said to be in a file beside it"):format(path,
-        shown(tostring(name)))
-    end
-    if not files[file] then
-      local found, meta = read_file(folder .. file)
-      if not found then return nil, meta end
-      files[file] = found
-      for k, v in pairs(meta) do metadata[k] = v end
-    end
-    tensors[name] = files[file][name]
-    if not tensors[name] then
-      return nil, ("%s: %s is not in %s"):format(path, shown(name), file)
-    end
-  end
-  return tensors, metadata
+local function read_file(path, opts) return refusal.read(path, opts, safetensors.read_mapping) end
+
+local function read_any(path, opts)
+  if path:find "%.json$" then return shards.read(path, opts, read_file) end
+  return read_file(path, opts)
 end
 
 --- Reads a safetensors file, or the index (`.json`) of one in several files.
+---
+--- The file is mapped: nobody may shorten it while its tensors live (replacing or removing it is
+--- fine), the system would end the process (SIGBUS). With copy = true it is read instead.
 ---
 --- Example:
 ---     print(equi.safetensors.read "no/such/file")
 ---     --> nil cannot open no/such/file: No such file or directory
 ---@param path string
+---@param opts? table {copy = false}
 ---@return table? tensors by name; nil when the file cannot be read or is damaged
 ---@return table|string metadata strings by name, or the message
-function safetensors.read(path)
+function safetensors.read(path, opts)
   if type(path) ~= "string" then error("safetensors.read: the path must be a string, got "
     .. type(path), 2) end
-  local tensors, other = (path:find "%.json$" and read_shards or read_file)(path)
+  opts = options.check("safetensors.read", opts, READ)
+  local tensors, other = read_any(path, opts)
   return tensors, other
 end
 
@@ -215,12 +192,14 @@ end
 ---     print(tensors.w:sum():item(), metadata.format)   --> 6.0 pt
 ---     os.remove(path)
 ---@param path string
+---@param opts? table {copy = false}
 ---@return table<string, any> tensors by name
 ---@return table<string, string> metadata
-function safetensors.load(path)
+function safetensors.load(path, opts)
   if type(path) ~= "string" then error("safetensors.load: the path must be a string, got "
     .. type(path), 2) end
-  local tensors, other = safetensors.read(path)
+  opts = options.check("safetensors.load", opts, READ)
+  local tensors, other = read_any(path, opts)
   if not tensors then error("safetensors.load: " .. other, 2) end
   return tensors, other
 end

@@ -17,6 +17,7 @@ dependencies = {"lua >= 5.4, < 5.5"}
 external_dependencies = {
   OPENBLAS = {library = "openblas"},
   PNG = {library = "png"},
+  ZLIB = {library = "z"},
 }
 build = {
   type = "make",

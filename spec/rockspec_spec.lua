@@ -85,11 +85,12 @@ describe("the rock #install", function()
     assert(core == read "lua_equi/core.so", "installing changed lua_equi/core.so")
   end)
 
-  it("needs nothing but Lua 5.4, OpenBLAS and libpng", function()
+  it("needs nothing but Lua 5.4, OpenBLAS, libpng and zlib", function()
     local fields = {}
     assert(loadfile(rockspec, "t", fields))()
     assert.same({"lua >= 5.4, < 5.5"}, fields.dependencies)
-    local libraries = {OPENBLAS = {library = "openblas"}, PNG = {library = "png"}}
+    local libraries = {OPENBLAS = {library = "openblas"}, PNG = {library = "png"},
+      ZLIB = {library = "z"}}
     assert.same(libraries, fields.external_dependencies)
   end)
 end)

@@ -295,7 +295,7 @@ describe("safetensors", function()
     assert.equal(2, got.b:numel())
     assert.is_nil(got.c)
     files.write(index, '{"weight_map":{"z":"1.safetensors"}}')
-    assert.same({nil, index .. ': "z" is not in 1.safetensors'}, {safetensors.read(index)})
+    assert.same({nil, index .. ': "z" is not in "1.safetensors"'}, {safetensors.read(index)})
     files.write(index, '{"weight_map":{"z":"../1.safetensors"}}')
     assert.same({nil, index .. ': "z" is not said to be in a file beside it'},
       {safetensors.read(index)})

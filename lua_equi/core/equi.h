@@ -101,6 +101,7 @@ typedef struct eq_storage {
   void *data;
   void (*release)(struct eq_storage *s); /* NULL: own block. Mapped files set it. */
   void *owner;
+  int64_t room, taken; /* append: rows of `room` channels, of which so many hold values; else 0 */
 } eq_storage;
 
 typedef struct eq_tensor {
@@ -148,6 +149,7 @@ bool eq_is_channels_last(const eq_tensor *x);
 eq_tensor *eq_channels_last(eq_tensor *x); /* x itself, retained, or a copy */
 eq_tensor *eq_empty_channels_last(eq_dtype t, int ndim, const int64_t *shape);
 bool eq_is_dense(const eq_tensor *x);               /* numel places, in any order of the dims */
+bool eq_has_places(const eq_tensor *x);             /* no two elements share a place */
 void eq_memory_order(const eq_tensor *x, int *dim); /* dims from the largest stride down */
 /* "32 x 128" into a small ring of static buffers: usable a few times in one message. */
 const char *eq_shape_str(int ndim, const int64_t *shape);

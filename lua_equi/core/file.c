@@ -1,7 +1,8 @@
 /* file.c -- memory-mapped reading and all-or-nothing writing.
  *
  * What this is NOT: a parser of any format (safetensors.lua reads headers), and no guard against a
- * file that another program shortens while it is mapped; replace files, as eq_draft does. */
+ * file that another program shortens while it is mapped: touching what is gone ends the process
+ * with SIGBUS. Replace files, as eq_draft does, or read them as a copy. */
 #include "file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -42,14 +43,14 @@ static int read_all(eq_mapping *m, int fd) {
   return EQ_OK;
 }
 
-static int fill(eq_mapping *m, int fd) {
+static int fill(eq_mapping *m, int fd, bool copy) {
   struct stat st;
   if (fstat(fd, &st)) return eq_fail("%s", strerror(errno));
   if (S_ISDIR(st.st_mode)) return eq_fail("it is a folder");
   if (!S_ISREG(st.st_mode)) return eq_fail("it is not a regular file");
   m->bytes = (size_t)st.st_size;
 #if HAVE_MMAP
-  if (m->bytes) {
+  if (m->bytes && !copy) {
     /* private and writable: a change to a tensor copies its page, the file stays as it is */
     void *p = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     m->mapped = p != MAP_FAILED;
@@ -58,11 +59,13 @@ static int fill(eq_mapping *m, int fd) {
       return EQ_OK;
     }
   }
+#else
+  (void)copy;
 #endif
   return read_all(m, fd);
 }
 
-eq_mapping *eq_map(const char *path) {
+eq_mapping *eq_map(const char *path, bool copy) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a pipe must not wait */
   if (fd < 0) {
     eq_fail("cannot open %s: %s", path, strerror(errno));
@@ -71,7 +74,7 @@ eq_mapping *eq_map(const char *path) {
   eq_mapping *m = eq_calloc(sizeof *m);
   if (m) {
     m->refs = 1;
-    if (fill(m, fd)) {
+    if (fill(m, fd, copy)) {
       char why[sizeof eq_error.text];
       snprintf(why, sizeof why, "%s", eq_error.text);
       if (eq_error.status == EQ_ERR) eq_fail("cannot read %s: %s", path, why);

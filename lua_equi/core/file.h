@@ -16,8 +16,11 @@ typedef struct eq_mapping {
   size_t bytes;
   char *data;
 } eq_mapping;
-eq_mapping *eq_map(const char *path);
-void eq_unmap(eq_mapping *m); /* drops one reference; m may be NULL */
+eq_mapping *eq_map(const char *path, bool copy); /* copy: read it all instead, see file.c */
+void eq_unmap(eq_mapping *m);                    /* drops one reference; m may be NULL */
+/* inflate.c: the `size` bytes that the `count` deflated ones at `offset` of m become (raw deflate,
+ * as in zip files), as a mapping without a file. Refuses another size and another CRC-32. */
+eq_mapping *eq_inflate(const eq_mapping *m, size_t offset, size_t count, size_t size, uint32_t crc);
 
 /* How numbers may be stored. The first five are native: no copy when they lie aligned. */
 typedef enum {

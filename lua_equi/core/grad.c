@@ -54,7 +54,7 @@ static int add_to(eq_tensor **sum, eq_tensor *g, bool record) {
     return EQ_OK;
   }
   eq_tensor *s = *sum, *r;
-  if (!record && s->refs == 1 && s->storage->refs == 1 && eq_is_dense(s)) {
+  if (!record && s->refs == 1 && s->storage->refs == 1 && eq_has_places(s)) {
     eq_tensor *t[3] = {s, g, s};
     const eq_op *op = eq_find("add");
     int bad = eq_elementwise(op->kernel[s->dtype], 3, t, NULL);

@@ -40,6 +40,18 @@ bool eq_is_dense(const eq_tensor *x) {
   return same_places(x, stride);
 }
 
+bool eq_has_places(const eq_tensor *x) {
+  int dim[EQ_MAXDIM];
+  int64_t span = 1; /* one more than the farthest place of the dims below */
+  eq_memory_order(x, dim);
+  for (int k = x->ndim - 1; k >= 0; k--) {
+    if (x->shape[dim[k]] == 1) continue;
+    if (x->stride[dim[k]] < span) return false;
+    span = x->stride[dim[k]] * x->shape[dim[k]];
+  }
+  return true;
+}
+
 static void channels_last_strides(const int64_t *shape, int64_t *stride) {
   static const int order[4] = {0, 2, 3, 1};
   strides_in_order(4, shape, order, stride);

@@ -147,6 +147,25 @@ function equi.any(x, dim, keepdim) end
 ---@return equi.Tensor y
 function tensor:any(dim, keepdim) end
 
+---x [B, C, ..] and new [B, D, ..] behind each other along dim 2, channels-last: cat({x, new}, 2) into
+---memory for `room` channels. Appending to such a result again copies only what is new, as long
+---as there is room: y then shares x's memory, so neither should be changed in place.
+---Memory-efficient dense blocks are made of it (Pleiss et al. 2017, arXiv 1707.06990).
+---@param x equi.Tensor
+---@param new equi.Tensor
+---@param room? integer default 0
+---@return equi.Tensor y
+function equi.append(x, new, room) end
+
+---x [B, C, ..] and new [B, D, ..] behind each other along dim 2, channels-last: cat({x, new}, 2) into
+---memory for `room` channels. Appending to such a result again copies only what is new, as long
+---as there is room: y then shares x's memory, so neither should be changed in place.
+---Memory-efficient dense blocks are made of it (Pleiss et al. 2017, arXiv 1707.06990).
+---@param new equi.Tensor
+---@param room? integer default 0
+---@return equi.Tensor y
+function tensor:append(new, room) end
+
 ---The position, from 1, of the largest element along one dim, or in row-major order of all; i64.
 ---The first of equal ones; NaN wins.
 ---@param x equi.Tensor
@@ -2930,9 +2949,9 @@ function tensor:item(...) end
 ---@return any ...
 function equi.linspace(...) end
 
----path -> mapping | nil, message
+---path, {copy = false} -> mapping | nil, message
 ---
----A file mapped into memory. #m is its size, m:bytes(offset, count) a string, and m:tensor("F32", {sizes}, offset) the tensor stored there (types as in safetensors; no copy when dtype and alignment allow). Offsets count bytes from 0. Changing such a tensor leaves the file as it is.
+---A file mapped into memory. #m is its size, m:bytes(offset, count) a string, and m:tensor("F32", {sizes}, offset) the tensor stored there (types as in safetensors; no copy when dtype and alignment allow). m:view(x, {sizes}, {strides}, start) looks at elements of such a tensor x, m:inflate(offset, count, size, crc32) is a mapping of deflated bytes. Offsets count from 0. Changing such a tensor leaves the file as it is. While tensors of it live, nobody may shorten the file (replacing or removing it is fine): the system ends a process that touches the lost part (SIGBUS). copy = true reads the file instead.
 ---@param ... any
 ---@return any ...
 function equi.map(...) end

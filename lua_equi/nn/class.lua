@@ -130,8 +130,8 @@ local function describe(m, name, depth, lines)
   end
 end
 
-for _, name in ipairs {"parameters", "named_parameters", "state_dict", "load_state_dict", "count",
-  "to", "freeze", "unfreeze", "zero_grad", "train", "eval", "clone"} do
+for _, name in ipairs {"parameters", "named_parameters", "state_dict", "load_state_dict", "load",
+  "count", "to", "freeze", "unfreeze", "zero_grad", "train", "eval", "clone"} do
   base[name] = module[name]
   core.equitune_methods[name] = module[name]
 end

@@ -6,6 +6,7 @@ local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local options = require "lua_equi.options"
 local walk = require "lua_equi.nn.walk"
+local weights = require "lua_equi.weights"
 
 local module = {}
 local children_of, visit = walk.children_of, walk.visit
@@ -115,10 +116,35 @@ function module.differences(m, state)
   return list
 end
 
+-- BatchNorm counts its batches since PyTorch 0.4.1; older files lack the counts, which no result
+-- depends on.
+local function is_count(problem) return problem:find "^missing .*num_batches_tracked$" ~= nil end
+
+-- Copies a state into m; `from` says in a message where it came from. Raises at the line that
+-- called what calls this.
+local function fit(who, m, state, from, strict)
+  local own, problems, fatal = module.state_dict(m), module.differences(m, state), {}
+  for _, p in ipairs(problems) do
+    if strict and not is_count(p) or p:find(", the model's is", 1, true) then
+      fatal[#fatal + 1] = p
+    end
+  end
+  if #fatal > 0 then
+    error(("%s: %d %s%s: %s"):format(who, #fatal,
+      #fatal == 1 and "entry does not fit" or "entries do not fit", from,
+      table.concat(fatal, "; ")), 3)
+  end
+  for name, tensor in pairs(own) do
+    if state[name] then tensor:copy_(state[name]) end
+  end
+  return problems
+end
+
 --- Copies a state dict into a module. Nothing is changed unless everything fits.
 ---
 --- Raises with every missing, unexpected and misshapen name; with strict = false missing and
---- unexpected ones are returned instead, misshapen ones still raise.
+--- unexpected ones are returned instead, misshapen ones still raise. A missing num_batches_tracked
+--- (files of before PyTorch 0.4.1) never raises, but is returned.
 ---
 --- Example:
 ---     local a, b = equi.nn.linear(2, 3), equi.nn.linear(2, 3)
@@ -132,20 +158,37 @@ function module.load_state_dict(m, state, opts)
   opts = options.check("load_state_dict", opts, {strict = true})
   if type(state) ~= "table" then
     error(("load_state_dict: state must be a table of tensors by name, got %s; m:state_dict() and "
-      .. "equi.safetensors.load make one"):format(arguments.shown(state)), 2)
+      .. "equi.load_weights make one"):format(arguments.shown(state)), 2)
   end
-  local own, problems = module.state_dict(m), module.differences(m, state)
-  local fatal = {}
-  for _, p in ipairs(problems) do
-    if opts.strict or p:find(", the model's is", 1, true) then fatal[#fatal + 1] = p end
+  local problems = fit("load_state_dict", m, state, "", opts.strict)
+  return problems
+end
+
+--- Copies the weights in a file of PyTorch's, NumPy's or safetensors into a module: load_weights
+--- and load_state_dict in one. Nothing is changed unless everything fits.
+---
+--- Example:
+---     local path = os.tmpname()
+---     local a, b = equi.nn.linear(2, 3), equi.nn.linear(2, 3)
+---     equi.safetensors.save(path, a:state_dict())
+---     print(#b:load(path), (a.weight - b.weight):abs():sum():item())   --> 0 0.0
+---     os.remove(path)
+---@param m any
+---@param path string
+---@param opts? table {strict = true} and those of load_weights: raw, rename, copy, max_inflated
+---@return table problems empty when all was well, see load_state_dict
+function module.load(m, path, opts)
+  opts = options.check("load", opts, {strict = true, raw = false, copy = false,
+    rename = options.any(), max_inflated = options.any()})
+  if type(path) ~= "string" then
+    error(("load: the path must be a string, got %s; load_state_dict takes tensors"):format(
+      arguments.shown(path)), 2)
   end
-  if #fatal > 0 then
-    error(("load_state_dict: %d entries do not fit: %s"):format(#fatal, table.concat(fatal,
-      "; ")), 2)
-  end
-  for name, tensor in pairs(own) do
-    if state[name] then tensor:copy_(state[name]) end
-  end
+  local strict = opts.strict
+  opts.strict = nil
+  local state, problem = weights.read(path, opts)
+  if not state then error("load: " .. problem, 2) end
+  local problems = fit("load", m, state, " in " .. path, strict)
   return problems
 end
 

@@ -60,7 +60,7 @@ describe("nn modules", function()
       "load_state_dict: 3 entries do not fit: 1.weight is 1 x 4, the model's is 1 x 3; "
       .. "missing 0.bias; unexpected more")
     assert.has_error(function() b:load_state_dict(state, {strict = false}) end,
-      "load_state_dict: 1 entries do not fit: 1.weight is 1 x 4, the model's is 1 x 3")
+      "load_state_dict: 1 entry does not fit: 1.weight is 1 x 4, the model's is 1 x 3")
     assert.equal(before, b[1].weight:tobytes())
     state["1.weight"] = nil
     assert.same({"missing 0.bias", "missing 1.weight", "unexpected more"},
@@ -68,7 +68,45 @@ describe("nn modules", function()
     oracle.near(b[1].weight, state["0.weight"], 0)
     state["1.weight"] = 3
     assert.has_error(function() b:load_state_dict(state, {strict = false}) end,
-      "load_state_dict: 1 entries do not fit: 1.weight is a number, the model's is a tensor")
+      "load_state_dict: 1 entry does not fit: 1.weight is a number, the model's is a tensor")
+  end)
+
+  it("miss the counts of batches in old files, and say so", function()
+    local class = nn.class("norm", {buffers = {num_batches_tracked = true},
+      new = function(self) self.weight, self.num_batches_tracked = equi.ones(2), equi.zeros(1) end,
+      forward = function(self, x) return x * self.weight end})
+    local m = {norm = class()}
+    m.norm.num_batches_tracked:fill_(5)
+    assert.same({"missing norm.num_batches_tracked"},
+      nn.load_state_dict(m, {["norm.weight"] = equi.zeros(2)}))
+    assert.same({0.0, 0.0}, m.norm.weight:totable())
+    assert.equal(5.0, m.norm.num_batches_tracked:item())
+    assert.has_error(function() nn.load_state_dict(m, {}) end,
+      "load_state_dict: 1 entry does not fit: missing norm.weight")
+  end)
+
+  it("load a file of PyTorch's, naming the file in what is wrong", function()
+    local folder = "spec/support/weights/"
+    local state = equi.load_weights(folder .. "protocol4.pt")
+    local m = nn.linear(3, 2)
+    m.bias, m.b, m.w, m.weight = nil, equi.zeros(3):requires_grad_(), m.weight, nil
+    assert.same({}, m:load(folder .. "protocol4.pt"))
+    oracle.near(m.w:detach(), state.w, 0)
+    assert.is_true(m.w.requires_grad)
+    local function wrong(message, f) assert.has_error(f, message) end
+    wrong("load: the path must be a string, got a table; load_state_dict takes tensors",
+      function() m:load(state) end)
+    wrong("load: cannot open no/such: No such file or directory",
+      function() m:load "no/such" end)
+    wrong('load: no option "stict"; options are copy, max_inflated, raw, rename, strict; did you '
+      .. 'mean "strict"?', function() m:load("x", {stict = false}) end)
+    wrong("load: 3 entries do not fit in " .. folder .. "f32.npy: missing b; missing w; "
+      .. "unexpected tensor", function() m:load(folder .. "f32.npy") end)
+    assert.same({"missing b", "missing w", "unexpected tensor"},
+      m:load(folder .. "f32.npy", {strict = false}))
+    assert.same({"missing b"}, m:load(folder .. "protocol4.pt", {strict = false,
+      rename = function(name) return name == "w" and name end}))
+    assert.error_matches(function() m:load(folder .. "os_system.pt") end, "nothing was executed")
   end)
 
   it("freeze and unfreeze by pattern", function()

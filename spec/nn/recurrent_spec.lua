@@ -88,12 +88,12 @@ describe("nn recurrent layers", function()
       .. 'did you mean "layers"?', function() nn.lstm(2, 3, {layer = 2}) end)
     refuses("in gru: the state must be 1 x 2 x 3, it is 2 x 2 x 3",
       function() nn.gru(2, 3)(equi.zeros(2, 4, 2), equi.zeros(2, 2, 3)) end)
-    refuses("in lstm: lstm: the state is {h, c}, two tensors in a table, " ..
+    refuses("in lstm: the state is {h, c}, two tensors in a table, " ..
       "got a tensor f32 1 x 2 x 3",
       function() nn.lstm(2, 3)(equi.zeros(2, 4, 2), equi.zeros(1, 2, 3)) end)
-    refuses("in lstm: lstm: the state must be {h, c}, each 1 x 2 x 3",
+    refuses("in lstm: the state must be {h, c}, each 1 x 2 x 3",
       function() nn.lstm(2, 3)(equi.zeros(2, 4, 2), {equi.zeros(1, 2, 3)}) end)
-    refuses("in rnn: rnn: x must be [B, T, 2], it is 4 x 2",
+    refuses("in rnn: x must be [B, T, 2], it is 4 x 2",
       function() nn.rnn(2, 3)(equi.zeros(4, 2)) end)
   end)
 end)

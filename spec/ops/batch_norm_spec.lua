@@ -156,7 +156,9 @@ describe("batch_norm", function()
 
   it("says what does not fit", function()
     local x, one, two = equi.zeros(2, 3, 4, 4), equi.zeros(3), equi.zeros(2)
-    local function refused(text, ...) oracle.raises("batch_norm: " .. text, equi.batch_norm, ...) end
+    local function refused(text, ...)
+      oracle.raises("batch_norm: " .. text, equi.batch_norm, ...)
+    end
     refused("x must be [B, C], [B, C, L] or [B, C, H, W], it is 3", one, {training = true})
     refused("weight is 2, x is 2 x 3 x 4 x 4; it must have one number for each of the 3 channels",
             x, one, one, two)

@@ -45,6 +45,7 @@ only("lauxlib.h", "core/lua/")
 only("cblas.h", "core/blas%.c$")
 only("omp.h", "core/parallel%.c$")
 only("png.h", "core/image/png%.c$")
+only("zlib.h", "core/inflate%.c$")
 
 local function no_call(name, why)
   rules[#rules + 1] = {within = "lua_equi/core/", says = "%f[%w_]" .. name .. "%(", why = why}

@@ -23,12 +23,25 @@ static const char *check_path(lua_State *L, const char *who) {
 
 /* ---- reading ---- */
 
-static int map(lua_State *L) {
-  const char *path = check_path(L, "map");
+static eq_mapping **push_mapping(lua_State *L) { /* empty; holds what is put into it */
   eq_mapping **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, MAPPING);
-  if (!(*box = eq_map(path)) && eq_lua_retry(L, eq_error.status)) *box = eq_map(path);
+  return box;
+}
+
+static int map(lua_State *L) { /* map(path, {copy = false}) */
+  static const char *const valid[] = {"copy", NULL};
+  const char *path = check_path(L, "map");
+  bool copy = false;
+  if (!lua_isnoneornil(L, 2)) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    eq_lua_check_keys(L, 2, "map", valid);
+    lua_getfield(L, 2, "copy");
+    copy = eq_lua_checkbool(L, -1, "map", "copy");
+  }
+  eq_mapping **box = push_mapping(L);
+  if (!(*box = eq_map(path, copy)) && eq_lua_retry(L, eq_error.status)) *box = eq_map(path, copy);
   return *box ? 1 : push_failure(L);
 }
 
@@ -87,6 +100,80 @@ static int tensor(lua_State *L) { /* mapping:tensor("F32", {sizes}, offset) -> x
   return *box ? 1 : push_failure(L);
 }
 
+/* A list of whole numbers that are not negative, as long as `sizes`. */
+static void check_strides(lua_State *L, int i, int ndim, int64_t *stride) {
+  luaL_checktype(L, i, LUA_TTABLE);
+  if ((int64_t)lua_rawlen(L, i) != ndim)
+    luaL_error(L, "mapping: there are %I strides for %d sizes", (LUAI_UACINT)lua_rawlen(L, i),
+               ndim);
+  for (int k = 0; k < ndim; k++) {
+    lua_rawgeti(L, i, k + 1);
+    stride[k] = eq_lua_checkint(L, -1, "mapping", "a stride");
+    lua_pop(L, 1);
+    if (stride[k] < 0)
+      luaL_error(L, "mapping: strides are not negative, got %I", (LUAI_UACINT)stride[k]);
+  }
+}
+
+/* How far behind `start` the last element lies, or more than `room` when it lies beyond that. */
+static int64_t reach(int ndim, const int64_t *shape, const int64_t *stride, int64_t room) {
+  int64_t at = 0;
+  for (int k = 0; k < ndim; k++) {
+    if (shape[k] == 0) return 0;
+    if (shape[k] == 1 || stride[k] == 0) continue;
+    if (stride[k] > (room - at) / (shape[k] - 1)) return room + 1;
+    at += stride[k] * (shape[k] - 1);
+  }
+  return at;
+}
+
+/* mapping:view(x, {sizes}, {strides}, start) -> y | nil, message: other sizes over the elements of
+ * x, which mapping:tensor made; strides and start count elements from 0. */
+static int view(lua_State *L) {
+  int64_t shape[EQ_MAXDIM], stride[EQ_MAXDIM];
+  (void)check_mapping(L);
+  eq_tensor *x = eq_lua_checktensor(L, 2, "mapping", "x");
+  luaL_checktype(L, 3, LUA_TTABLE);
+  int ndim = eq_lua_sizes(L, 3, shape, EQ_MAXDIM, "mapping", "sizes");
+  check_strides(L, 4, ndim, stride);
+  int64_t start = eq_lua_checkint(L, 5, "mapping", "start");
+  eq_tensor *sizes = eq_meta(x->dtype, ndim, shape); /* refuses sizes beyond any memory */
+  if (!sizes) return push_failure(L);
+  int64_t n = sizes->numel, room = x->numel - 1 - start;
+  eq_release(sizes);
+  if (start < 0 || (n && (room < 0 || reach(ndim, shape, stride, room) > room))) {
+    eq_fail("%s at element %lld reaches beyond the %lld that are stored", eq_shape_str(ndim, shape),
+            (long long)start, (long long)x->numel);
+    return push_failure(L);
+  }
+  eq_tensor **box = eq_lua_newbox(L);
+  for (int attempt = 0; !*box && attempt < 2; attempt++) {
+    if (attempt && !eq_lua_retry(L, eq_error.status)) break;
+    *box = n ? eq_view(x, ndim, shape, stride, start) : eq_empty(x->dtype, ndim, shape);
+  }
+  return *box ? 1 : push_failure(L);
+}
+
+static size_t check_count(lua_State *L, int i, const char *name) {
+  int64_t n = eq_lua_checkint(L, i, "mapping", name);
+  if (n < 0) luaL_error(L, "mapping: %s must not be negative, got %I", name, (LUAI_UACINT)n);
+  return (size_t)n;
+}
+
+/* mapping:inflate(offset, count, size, crc32) -> mapping of the inflated bytes | nil, message */
+static int inflated(lua_State *L) {
+  const eq_mapping *m = check_mapping(L);
+  size_t at = check_offset(L, 2, m), count = check_count(L, 3, "count");
+  size_t size = check_count(L, 4, "size");
+  uint32_t crc = (uint32_t)eq_lua_checkint(L, 5, "mapping", "crc32");
+  eq_lua_pressure(L);
+  eq_mapping **box = push_mapping(L);
+  *box = eq_inflate(m, at, count, size, crc);
+  if (!*box && eq_lua_retry(L, eq_error.status)) *box = eq_inflate(m, at, count, size, crc);
+  if (!*box && eq_error.status == EQ_STOP) return eq_lua_raise(L, "inflate");
+  return *box ? 1 : push_failure(L);
+}
+
 /* ---- writing ---- */
 
 static int write_tensor(eq_draft *o, eq_tensor *x) {
@@ -137,15 +224,18 @@ static const luaL_Reg functions[] = {
     {"map", map}, {"write_file_atomic", write_file_atomic}, {NULL, NULL}};
 static const luaL_Reg events[] = {
     {"__gc", unmap}, {"__close", unmap}, {"__len", length}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"bytes", bytes}, {"tensor", tensor}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"bytes", bytes}, {"tensor", tensor}, {"view", view}, {"inflate", inflated}, {NULL, NULL}};
 
 static const eq_lua_doc docs[] = {
-    {"map", "path -> mapping | nil, message",
+    {"map", "path, {copy = false} -> mapping | nil, message",
      "A file mapped into memory. #m is its size, m:bytes(offset, count) a string, and "
      "m:tensor(\"F32\", {sizes}, offset) the tensor stored there (types as in safetensors; no copy "
-     "when dtype and alignment allow). Offsets count bytes from 0. Changing such a tensor leaves "
-     "the "
-     "file as it is.",
+     "when dtype and alignment allow). m:view(x, {sizes}, {strides}, start) looks at elements of "
+     "such a tensor x, m:inflate(offset, count, size, crc32) is a mapping of deflated bytes. "
+     "Offsets count from 0. Changing such a tensor leaves the file as it is. While tensors of it "
+     "live, nobody may shorten the file (replacing or removing it is fine): the system ends a "
+     "process that touches the lost part (SIGBUS). copy = true reads the file instead.",
      "print((equi.map \"no/such/file\"))  --> nil"},
     {"write_file_atomic", "path, {strings and tensors} -> true | nil, message",
      "Writes the pieces one after the other as the file's new content. The file changes completely "

@@ -24,7 +24,7 @@ end})
 -- What loads when first used: true for a module of that name, else the module with the function.
 local lazy = {
   nn = true, optim = true, train = true, data = true, check = true, checkpoint = true,
-  combine = true, safetensors = true, weights = true, results = true,
+  combine = true, classify = true, safetensors = true, weights = true, results = true,
   options = true, log = true, plot = true, json = true, models = true,
   load_weights = "weights",
   help = "repl", complete = "repl", config = "repl",

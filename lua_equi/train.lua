@@ -316,4 +316,30 @@ function train.run(given)
     differences = run.differences}
 end
 
+--- How many rows fit: the largest n for which f(n) stays within a limit of memory.
+---
+--- f runs with 1 row and with 2; the peak is taken to grow by as much with every row. What is in
+--- use already (weights, data) counts. At least 1, also where one row is too many.
+---
+--- Example:
+---     local function f(n) return equi.ones(n, 1000) * 2 end
+---     print(equi.train.rows_within(2 ^ 30, f) > 1000)   --> true
+---@param bytes number the limit
+---@param f function called with a number of rows
+---@return integer rows
+---@return number peak bytes with one row
+function train.rows_within(bytes, f)
+  arguments.number("rows_within", "bytes", bytes, 1)
+  local function peak(n)
+    core.memory "collect"
+    core.memory "reset_peak"
+    f(n)
+    return core.memory().peak
+  end
+  peak(1) -- what the first call keeps, it keeps once
+  local one, two = peak(1), peak(2)
+  if two <= one then return one <= bytes and math.maxinteger or 1, one end
+  return math.max(1, 1 + math.floor((bytes - one) / (two - one))), one
+end
+
 return train

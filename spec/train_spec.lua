@@ -218,3 +218,21 @@ describe("train.run", function()
     end, 'train.run: best = "exact", but the metrics are loss')
   end)
 end)
+
+describe("train.rows_within", function()
+  it("counts what one row more costs on top of what is in use", function()
+    local held = equi.zeros(250000)
+    local function f(n) return (equi.zeros(n, 25000) + 1):sum() end -- 200,000 bytes a row
+    local base = equi.memory "collect".live
+    local rows, one = equi.train.rows_within(base + 2000000, f)
+    assert.is_true(rows >= 8 and rows <= 10, rows)
+    assert.near(base + 200000, one, 40000)
+    assert.equal(1, (equi.train.rows_within(1000, f)))
+    assert.equal(250000, held:numel())
+  end)
+
+  it("is not asked for what costs nothing", function()
+    assert.equal(math.maxinteger, (equi.train.rows_within(2 ^ 40, function() end)))
+    assert.has_error(function() equi.train.rows_within("1 GB", print) end)
+  end)
+end)

@@ -148,7 +148,8 @@ local function starting(ctx)
     local t = measure.median(times[i] or {})
     if t then
       rows[#rows + 1] = {case[1], ("%.1f"):format(t * 1e3), measure.number(mib[i], "%.1f")}
-      records[#records + 1] = {bench = "starting", case = case[1], seconds = t, mib = mib[i]}
+      records[#records + 1] = {bench = "starting", case = case[1], seconds = t, mib = mib[i],
+                               torch = i == 2 and measure.median(times[4] or {}) or nil}
     end
   end
   measure.show(ctx, "starting", "a whole process, from start to exit",

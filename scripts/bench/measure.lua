@@ -16,9 +16,10 @@ function measure.median(list)
   return n % 2 == 1 and sorted[n // 2 + 1] or (sorted[n // 2] + sorted[n // 2 + 1]) / 2
 end
 
--- Median over nine rounds of the mean time of a call; `budget` in seconds for all rounds.
-function measure.seconds_per_call(call, budget)
-  local rounds, times = 9, {}
+-- Median over the rounds (9) of the mean time of a call; `budget` in seconds for all rounds.
+function measure.seconds_per_call(call, budget, rounds)
+  local times = {}
+  rounds = rounds or 9
   call()
   local start = equi.clock()
   call()

@@ -37,7 +37,7 @@ local options = require "lua_equi.options"
 
 local opt = options.parse(options.declare {
   name = "scripts/bench/run.lua",
-  doc = "Measures ops, overhead and SCAN training beside PyTorch and plain C, in one run.",
+  doc = "Measures ops, overhead, SCAN training and image networks beside PyTorch and plain C.",
   {"threads", 1, min = 1, doc = "threads of every side"},
   {"filter", type = "string", doc = "only what has this in its name: scan, softmax, starting ..."},
   {"seconds", 0.3, above = 0, doc = "for each measurement of a round"},
@@ -85,4 +85,4 @@ local load_average = first_line "cut -d' ' -f1-3 /proc/loadavg"
 if load_average then print("load average at the start: " .. load_average) end
 
 if not os.execute("mkdir -p " .. quote(opt.out)) then os.exit(1) end
-for _, subject in ipairs {"overhead", "ops", "scan"} do require(subject)(ctx) end
+for _, subject in ipairs {"overhead", "ops", "scan", "models"} do require(subject)(ctx) end

@@ -18,8 +18,8 @@ local cases = {
 }
 
 local function name_of(case)
-  return ("%s%s %s b%d"):format(case[5] and "C4 " or "", case[1], case[2] and "training" or "inference",
-    case[3])
+  return ("%s%s %s b%d"):format(case[5] and "C4 " or "", case[1],
+    case[2] and "training" or "inference", case[3])
 end
 
 local function words(ctx, case, seconds)
@@ -65,6 +65,10 @@ local HEADER = {"network", "ours ms", "PyTorch ms", "tuned ms", "/ PyTorch", "/ 
 
 return function(ctx)
   local rows, records = {}, {}
+  if not ctx.filter then -- an hour and more
+    print "models: whole networks are measured when --filter names them: models, resnet18 ..."
+    return
+  end
   for _, case in ipairs(cases) do
     local name = name_of(case)
     if ctx.wanted("models " .. name) and not (ctx.tiny and case[4] > 32) then
@@ -73,9 +77,9 @@ return function(ctx)
         print(("models: %s is left out: our side failed, see above"):format(name))
       else
         local function ms(x) return measure.number(x and x * 1e3, "%.1f") end
-        rows[#rows + 1] = {name, ms(t.ours), ms(t.torch), ms(t.tuned), measure.ratio(t.ours, t.torch),
-                           measure.ratio(t.ours, t.tuned), ("%.0f"):format(mib.ours),
-                           measure.number(mib.torch, "%.0f")}
+        rows[#rows + 1] = {name, ms(t.ours), ms(t.torch), ms(t.tuned),
+                           measure.ratio(t.ours, t.torch), measure.ratio(t.ours, t.tuned),
+                           ("%.0f"):format(mib.ours), measure.number(mib.torch, "%.0f")}
         records[#records + 1] = {bench = "models", case = name, seconds = t.ours, torch = t.torch,
                                  tuned = t.tuned, mib = mib.ours, torch_mib = mib.torch}
         io.stderr:write(table.concat(rows[#rows], "  "), "\n")
@@ -83,6 +87,6 @@ return function(ctx)
     end
   end
   if #rows == 0 then return end
-  measure.show(ctx, "models", "networks: milliseconds a call, and how many times as fast as PyTorch",
+  measure.show(ctx, "models", "networks: milliseconds a call, and how many times as fast",
     HEADER, rows, records)
 end

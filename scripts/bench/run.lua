@@ -39,7 +39,7 @@ local opt = options.parse(options.declare {
   name = "scripts/bench/run.lua",
   doc = "Measures ops, overhead, SCAN training and image networks beside PyTorch and plain C.",
   {"threads", 1, min = 1, doc = "threads of every side"},
-  {"filter", type = "string", doc = "only what has this in its name: scan, softmax, starting ..."},
+  {"filter", type = "string", doc = "only what has this in its name: scan, softmax, models, resnet18 ..."},
   {"seconds", 0.3, above = 0, doc = "for each measurement of a round"},
   {"rounds", 3, min = 1, doc = "ours and the peers take turns this often; the median counts"},
   {"python", "/usr/bin/python3", doc = "interpreter that has PyTorch"},
@@ -70,6 +70,7 @@ local ctx = {
   seconds = opt.tiny and 0.01 or opt.seconds, rounds = opt.tiny and 1 or opt.rounds,
   python = torch and quote(opt.python), bare = readable(opt.bare) and quote(opt.bare) or nil,
   lua = arg[-1] or "lua5.4", paths = paths, date = os.date "!%Y-%m-%d", cpu = cpu(),
+  filter = opt.filter,
   wanted = function(name) return not opt.filter or name:find(opt.filter, 1, true) ~= nil end,
 }
 equi.threads(opt.threads)

@@ -67,6 +67,15 @@ ZLIB_MODULE := $(call first_module,zlib)
 ZLIB_CFLAGS := $(if $(ZLIB_MODULE),$(shell $(PKG_CONFIG) --cflags $(ZLIB_MODULE)))
 ZLIB_LIBS   := $(if $(ZLIB_MODULE),$(shell $(PKG_CONFIG) --libs $(ZLIB_MODULE)),-lz)
 
+# JPEG is read where libjpeg(-turbo) is found; JPEG=0 leaves it out. A build without it says so when a JPEG is opened.
+JPEG_MODULE := $(call first_module,libjpeg)
+JPEG_PREFIX := $(if $(JPEG_MODULE),,$(call first_folder,include/jpeglib.h,/usr /usr/local /opt/homebrew/opt/jpeg-turbo))
+JPEG        ?= $(if $(JPEG_MODULE)$(JPEG_PREFIX),1,0)
+ifeq ($(JPEG),1)
+  JPEG_CFLAGS := -DEQ_JPEG $(if $(JPEG_MODULE),$(shell $(PKG_CONFIG) --cflags $(JPEG_MODULE)),-I$(JPEG_PREFIX)/include)
+  JPEG_LIBS   := $(if $(JPEG_MODULE),$(shell $(PKG_CONFIG) --libs $(JPEG_MODULE)),-L$(JPEG_PREFIX)/lib -ljpeg)
+endif
+
 # clang's OpenMP runs on libomp, OpenBLAS' on libgomp: two pools that fight for the cores. clang's -fopenmp=libgomp is no way
 # out, it ignores the pragmas. So clang builds without threads of our own, unless asked.
 OPENMP ?= $(if $(IS_CLANG),0,1)
@@ -89,12 +98,12 @@ MATH     := -fno-math-errno -fno-trapping-math -ffp-contract=fast
 NO_SIMD  := $(if $(filter 0,$(SIMD))$(findstring -fsanitize,$(CFLAGS)),-DEQ_NO_SIMD_DISPATCH)
 SWITCHES := $(if $(filter 1,$(OPENMP)),-fopenmp,-fopenmp-simd) $(if $(filter 1,$(NATIVE)),-march=native) $(NO_SIMD) \
             $(if $(filter v3,$(MICRO_SETS)),-DEQ_MICRO_X86)
-INCLUDES := -Ilua_equi/core -I$(BUILD) $(addprefix -I,$(LUA_INCDIR)) $(BLAS_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS)
+INCLUDES := -Ilua_equi/core -I$(BUILD) $(addprefix -I,$(LUA_INCDIR)) $(BLAS_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(JPEG_CFLAGS)
 COMPILE  := $(strip $(CC) -std=c11 $(DEFINES) $(WARNINGS) -fPIC -fvisibility=hidden $(CFLAGS) $(MATH) $(SWITCHES) \
               $(INCLUDES) $(CPPFLAGS))
 LIBFLAG  ?= $(if $(filter Darwin,$(SYSTEM)),-bundle -undefined dynamic_lookup,-shared)
 LINK     := $(strip $(CC) $(LIBFLAG) $(filter -fsanitize% -g%,$(CFLAGS)) $(filter -fopenmp,$(SWITCHES)) $(LDFLAGS))
-LIBS     := $(strip $(BLAS_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) -lm $(if $(filter Darwin,$(SYSTEM)),,-ldl))
+LIBS     := $(strip $(BLAS_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) $(JPEG_LIBS) -lm -lpthread $(if $(filter Darwin,$(SYSTEM)),,-ldl))
 
 # ---- build ----
 
@@ -194,11 +203,11 @@ $(BUILD)/found: $(BUILD)/flags
 
 # ---- what must be installed ----
 
-DEBIAN      := libc6-dev lua5.4 liblua5.4-dev libopenblas-openmp-dev libpng-dev zlib1g-dev pkgconf
+DEBIAN      := libc6-dev lua5.4 liblua5.4-dev libopenblas-openmp-dev libpng-dev zlib1g-dev libjpeg-dev pkgconf
 DEBIAN_TEST := lua-busted lua-check luarocks clang-format-14 ccache
-ELSEWHERE   := 'Fedora:   dnf install gcc lua lua-devel openblas-devel libpng-devel zlib-devel pkgconf' \
-               'Arch:     pacman -S gcc lua openblas libpng zlib pkgconf' \
-               'Homebrew: brew install gcc lua openblas libpng zlib pkgconf' \
+ELSEWHERE   := 'Fedora:   dnf install gcc lua lua-devel openblas-devel libpng-devel zlib-devel libjpeg-turbo-devel pkgconf' \
+               'Arch:     pacman -S gcc lua openblas libpng zlib libjpeg-turbo pkgconf' \
+               'Homebrew: brew install gcc lua openblas libpng zlib jpeg-turbo pkgconf' \
                'The tests also need ccache, luarocks, clang-format 14, and from LuaRocks busted and luacheck.'
 
 # $(call install,packages): silent when all of them are there, and it does not ask.
@@ -355,6 +364,7 @@ help: ## this text
 	  'CFLAGS=$(CFLAGS)' 'optimisation and debugging' \
 	  'LUA=$(LUA)' 'interpreter that runs specs and scripts' \
 	  'LUA_INCDIR=$(LUA_INCDIR)' 'folder of lua.h' \
+	  'JPEG=$(JPEG)' '0: without JPEG files; the default where libjpeg is not found' \
 	  'OPENMP=$(OPENMP)' '0: one thread of our own (BLAS keeps its threads); the default with clang' \
 	  'NATIVE=$(NATIVE)' '1: for this processor only' \
 	  'SIMD=$(SIMD)' '0: no run-time choice between instruction sets (EQ_NO_SIMD_DISPATCH)' \

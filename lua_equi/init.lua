@@ -11,6 +11,9 @@ for name, value in pairs(core) do
   equi[name] = value
 end
 equi.fail_allocation = nil -- for tests, which find it in equi.core
+for _, name in ipairs {"read", "write", "resize", "batch", "pool", "max_pixels"} do
+  equi["image_" .. name] = nil -- parts of equi.image and equi.data.loader
+end
 equi.core = core
 equi._VERSION = "lua_equi scm"
 for _, name in ipairs {"group", "action", "backend"} do strict(core[name], "equi." .. name) end
@@ -25,6 +28,7 @@ end})
 local lazy = {
   nn = true, optim = true, train = true, data = true, check = true, checkpoint = true,
   combine = true, classify = true, safetensors = true, weights = true, results = true,
+  image = true,
   options = true, log = true, plot = true, json = true, models = true,
   load_weights = "weights",
   help = "repl", complete = "repl", config = "repl",

@@ -395,7 +395,11 @@ function figure:save(path)
     fail(3, "plot.save: the path is a %s; give a file name", type(path))
   end
   local bytes, height, width, channels = draw(self, "plot.save")
-  return require("lua_equi.core").png_write(path, bytes, height, width, channels)
+  local core = require "lua_equi.core" -- only here: a plot is drawn without it
+  local pixels = core.frombytes(bytes, {height, width, channels}, {dtype = "u8"})
+  local done, message = core.image_write(path, pixels:permute(3, 1, 2))
+  if not done then return nil, "plot.save: " .. message end
+  return true
 end
 
 grid.render, grid.save = figure.render, figure.save

@@ -358,6 +358,7 @@ function config:__tostring()
     {"version", self.version}, {"Lua", self.lua}, {"compiler", self.compiler}, {"simd", self.simd},
     {"kernels", self.kernels},
     {"BLAS", self.blas}, {"warning", self.warning}, {"OpenMP", self.openmp},
+    {"JPEG", self.jpeg or "not built in"},
     {"threads", ("%d of %d"):format(self.threads, self.cores)},
     {"memory", ("%s live, %s peak, %s cached, collects above %s"):format(
       mb(m.live), mb(m.peak), mb(m.cached), mb(m.soft_limit))},
@@ -373,8 +374,9 @@ end
 
 --- What this build is and how it is set: a table that prints as a list.
 --- Fields: version, lua, compiler, simd, kernels (the inner loop of f32 products: v4, v3 or base;
---- LUA_EQUI_SIMD in the environment picks one), blas, warning (or nil), openmp, threads, cores,
---- memory (as equi.memory()), seed, dtype, debug, conv (as equi.conv_path).
+--- LUA_EQUI_SIMD in the environment picks one), blas, warning (or nil), openmp, jpeg (the library,
+--- or nil), threads, cores, memory (as equi.memory()), seed, dtype, debug, conv (as
+--- equi.conv_path).
 ---@return table config
 --- Example:
 ---     print(equi.config().threads >= 1)   --> true

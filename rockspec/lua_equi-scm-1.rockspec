@@ -13,7 +13,7 @@ above it: layers, optimizers, training, data.]],
 }
 dependencies = {"lua >= 5.4, < 5.5"}
 -- Only the libraries: Debian keeps cblas.h in a folder that LuaRocks does not search; the Makefile
--- finds it, or says which package has it.
+-- finds it, or says which package has it. It also finds libjpeg, which is optional and so not here.
 external_dependencies = {
   OPENBLAS = {library = "openblas"},
   PNG = {library = "png"},

@@ -145,8 +145,9 @@ group("messages of the core", {
   {"equi.linspace(1)", "linspace: last must be a number, got no value"},
   {'equi.memory("foo")',
     'memory: the verb must be one of "trim", "collect", "reset_peak", got "foo"'},
-  {"equi.png_read {}", "png_read: the file name must be a string, got table"},
-  {'equi.png_write("x", 3)', "png_write: pixels must be a string, got number"},
+  {"equi.image.load {}", "image.load: the file name must be a string, got a table"},
+  {'equi.image.save("x", 3)', "image.save: x must be a picture [C, H, W] " ..
+    "or [H, W], or a batch [B, C, H, W], got 3"},
   {"equi.ones(3):normal_(1, {1})", "normal_: std must be a number, got table"},
   {'equi.frombytes("abc")', "frombytes: 3 bytes do not fill 0 of f32, 4 bytes each; " ..
     "{dtype = ...} says what the bytes are"},

@@ -46,6 +46,8 @@ only("cblas.h", "core/blas%.c$")
 only("omp.h", "core/parallel%.c$")
 only("png.h", "core/image/png%.c$")
 only("zlib.h", "core/inflate%.c$")
+only("jpeglib.h", "core/image/jpeg%.c$")
+only("pthread.h", "core/image/pool%.c$")
 
 local function no_call(name, why)
   rules[#rules + 1] = {within = "lua_equi/core/", says = "%f[%w_]" .. name .. "%(", why = why}

@@ -1,4 +1,5 @@
 /* state.c (binding) -- what is set for the whole process: seed, threads, memory. */
+#include "image/image.h"
 #include "lua_equi.h"
 #include "../micro/micro.h"
 #include <string.h>
@@ -123,6 +124,8 @@ static int build(lua_State *L) {
 #endif
   );
   lua_setfield(L, -2, "compiler");
+  lua_pushstring(L, eq_jpeg_name());
+  lua_setfield(L, -2, "jpeg");
 #if defined(__x86_64__) && defined(__GNUC__)
   lua_pushstring(L, __builtin_cpu_supports("avx512f") ? "x86-64-v4 (AVX-512)"
                     : __builtin_cpu_supports("avx2")  ? "x86-64-v3 (AVX2)"

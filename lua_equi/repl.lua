@@ -79,6 +79,9 @@ end
 
 local function root() return require "lua_equi" end
 
+local LUA_MODULES = {"nn", "optim", "train", "data.scan", "data.sampler", "data.sequences",
+  "check", "checkpoint", "combine"} -- whose docstrings are searched for the names of options
+
 local function sorted_keys(t, keep)
   local names = {}
   for k, v in pairs(t) do
@@ -128,6 +131,31 @@ end
 
 local help_value
 
+-- A word that only options have, such as "lr": the functions that take it.
+local function option(word)
+  local out, seen = {}, {}
+  local function look(title, text)
+    text = " " .. text .. " "
+    local listed = text:find("[%s{,%(]" .. word .. "%s*=") or text:find("[%s,%(]" .. word .. ":")
+    if listed and not seen[title] then
+      seen[title] = true
+      out[#out + 1] = "  " .. title
+    end
+  end
+  for _, name in ipairs(sorted_keys(known())) do look(entries[name].title, entries[name].title) end
+  for _, owner in ipairs(LUA_MODULES) do
+    local module = require("lua_equi." .. owner)
+    for _, name in ipairs(sorted_keys(module)) do
+      local f = module[name]
+      local found = type(f) == "function" and docstring.of(f)
+      for _, p in ipairs(found and found.doc and found.doc.params or {}) do
+        look(("%s.%s%s"):format(owner, name, found.params), p.text)
+      end
+    end
+  end
+  return #out > 0 and word .. ": an option or argument of\n" .. table.concat(out, "\n") or nil
+end
+
 -- "group": the list of what is documented under that word, as group.x and group:x.
 local function family(word)
   local out = {}
@@ -157,15 +185,25 @@ local function help_string(topic)
   end
   local listed = not word:find "[.:]" and family(word)
   local text = listed or value ~= nil and help_value(value, word)
+  text = text or word:find "^[%a_][%w_]*$" and option(word)
   if text then return text end
   local guess = nearest(word, all_names())
   return ("help: nothing is called \"%s\"%s"):format(topic, guess and
     ("; did you mean \"%s\"?"):format(guess) or "; equi.help() lists what there is")
 end
 
+-- The name under which a module of ours holds a function: nn.linear, not basic.linear.
+local function public_name(f)
+  for _, owner in ipairs(LUA_MODULES) do
+    for name, v in pairs(package.loaded["lua_equi." .. owner] or {}) do
+      if rawequal(v, f) then return ("%s.%s"):format(owner, name) end
+    end
+  end
+end
+
 local function help_function(f, name)
   local found = docstring.of(f)
-  if found then return show(lua_entry(name or found.name, found)) end
+  if found then return show(lua_entry(name or public_name(f) or found.name, found)) end
   local own = name_of(f)
   local e = own and (known()[own] or known()[own:gsub("_$", "")])
   if e then return show(e) end
@@ -246,7 +284,7 @@ local function help_overview()
   end
   out[#out + 1] = line
   local modules = sorted_keys(getmetatable(root()).lazy, function(_, v) return v == true end)
-  for _, name in ipairs {"group", "action"} do table.insert(modules, 1, name) end
+  for _, name in ipairs {"group", "backend", "action"} do table.insert(modules, 1, name) end
   out[#out + 1] = "modules:\n  " .. table.concat(modules, " ")
   return table.concat(out, "\n")
 end

@@ -50,6 +50,16 @@ describe("equi.help", function()
     end
   end)
 
+  it("finds the functions that take an option, and names classes as the user does", function()
+    local text = equi.help "lr"
+    has(text, "lr: an option or argument of\n")
+    for _, name in ipairs{"optim.sgd(", "optim.adam(", "optim.rmsprop("} do has(text, name) end
+    has(equi.help "keepdim", "sum(x:tensor")
+    has(equi.help(equi.nn.linear), "nn.linear(inputs, outputs, opts)")
+    assert.equal(equi.help "nn.linear", equi.help(equi.nn.linear))
+    assert.matches("modules:.-%f[%w]backend%f[%W]", equi.help())
+  end)
+
   it("suggests the nearest name, and takes any value", function()
     assert.equal('help: nothing is called "sofmtax"; did you mean "softmax"?', equi.help "sofmtax")
     assert.equal('help: nothing is called "qqqqqqq"; equi.help() lists what there is',

@@ -87,7 +87,7 @@ CPU        := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 MICRO_SETS := base $(if $(filter 0,$(SIMD)),,$(if $(filter x86_64 amd64,$(CPU)),v3 v4))
 MICRO_v3   := -march=x86-64-v3
 MICRO_v4   := -march=x86-64-v4
-MICRO      := lua_equi/core/micro/micro lua_equi/core/conv/winograd_tiles
+MICRO      := $(sort $(basename $(wildcard lua_equi/core/micro/sets/*.c))) lua_equi/core/conv/winograd_tiles
 MICRO_OBJECTS := $(foreach s,$(MICRO_SETS),$(MICRO:%=$(BUILD)/%.$s.o))
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes $(if $(filter 1,$(OPENMP)),,-Wno-unknown-pragmas)
@@ -168,7 +168,7 @@ $(BUILD)/oplist.h: FORCE
 
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(COMPILE)' '$(LINK) $(LIBS)' '$(SOURCES) $(MICRO_SETS)' > $@.new
+	@printf '%s\n' '$(COMPILE)' '$(LINK) $(LIBS)' '$(SOURCES) $(MICRO) $(MICRO_SETS)' > $@.new
 	@$(REPLACE)
 
 -include $(OBJECTS:.o=.d) $(BACKENDS:.so=.d)

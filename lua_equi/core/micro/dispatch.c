@@ -1,6 +1,5 @@
-/* dispatch.c -- which compiled copy of micro.c this processor runs, and the packing they share. */
+/* dispatch.c -- which compiled copy of sets/ this processor runs. */
 #include "micro.h"
-#include "../equi.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,36 +44,19 @@ const eq_micro_set *eq_micro(void) {
   return in_use;
 }
 
-/* Rows of b are dense: copied. */
-EQ_SIMD static void pack_rows(const float *b, int64_t bks, int64_t k, int64_t n, int64_t width,
-                              float *to) {
-  for (int64_t p = 0; p < k; p++, b += bks, to += width) {
-    int64_t j = 0;
-    for (; j < n; j++) to[j] = b[j];
-    for (; j < width; j++) to[j] = 0;
-  }
-}
-
-/* Columns of b are dense: turned over in squares, which stay in the nearest cache. */
-EQ_SIMD static void pack_columns(const float *b, int64_t bks, int64_t bns, int64_t k, int64_t n,
-                                 int64_t width, float *to) {
-  enum { SIDE = 16 };
-  for (int64_t j0 = 0; j0 < width; j0 += SIDE) {
-    int64_t side = width - j0 < SIDE ? width - j0 : SIDE;
-    for (int64_t p = 0; p < k; p++) {
-      float *row = to + p * width + j0;
-      for (int64_t j = 0; j < side; j++) row[j] = j0 + j < n ? b[(j0 + j) * bns + p * bks] : 0;
-    }
-  }
+static void pack_any(const float *b, int64_t bks, int64_t bns, int64_t k, int64_t n, int64_t width,
+                     float *to) {
+  for (int64_t j0 = 0; j0 < n; j0 += width)
+    for (int64_t p = 0; p < k; p++)
+      for (int64_t j = j0; j < j0 + width; j++) *to++ = j < n ? b[p * bks + j * bns] : 0;
 }
 
 void eq_micro_pack(const float *b, int64_t bks, int64_t bns, int64_t k, int64_t n, float *panels) {
-  int64_t width = eq_micro()->width;
-  for (int64_t j = 0; j < n; j += width, panels += k * width) {
-    int64_t cols = n - j < width ? n - j : width;
-    if (bns == 1)
-      pack_rows(b + j, bks, k, cols, width, panels);
-    else
-      pack_columns(b + j * bns, bks, bns, k, cols, width, panels);
-  }
+  const eq_micro_set *set = eq_micro();
+  if (bns == 1)
+    set->pack_rows(b, bks, k, n, panels);
+  else if (bks == 1)
+    set->pack_columns(b, bns, k, n, panels);
+  else
+    pack_any(b, bks, bns, k, n, set->width, panels);
 }

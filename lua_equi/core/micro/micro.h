@@ -9,8 +9,8 @@
  * The order of every sum is s, k ascending, whatever the rows, the columns and the neighbours: a
  * product may be cut between rows and columns anywhere without changing a bit.
  *
- * micro.c is compiled once per instruction set; dispatch.c picks one when the library is loaded.
- * NOT here: blocking for caches, packing, threads (gemm.c, conv/). */
+ * The files of sets/ are compiled once per instruction set; dispatch.c picks one when the library
+ * is loaded. NOT here: blocking for caches, packing, threads (gemm.c, conv/). */
 #ifndef EQ_MICRO_H
 #define EQ_MICRO_H
 #include <stdbool.h>
@@ -33,6 +33,7 @@ typedef struct eq_micro_job {
   bool relu;
 } eq_micro_job;
 
+struct eq_sgemm;
 typedef struct eq_micro_set {
   const char *name;
   int rows;         /* rows of the largest block: a good number of rows for a job is a multiple of
@@ -40,6 +41,9 @@ typedef struct eq_micro_set {
   int lanes, width; /* numbers in a vector; columns of a block, two vectors */
   bool fast;        /* has FMA and wide vectors: worth preferring to a BLAS */
   void (*run)(const eq_micro_job *job);
+  void (*pack_rows)(const float *b, int64_t bks, int64_t k, int64_t n, float *panels);
+  void (*pack_columns)(const float *b, int64_t bns, int64_t k, int64_t n, float *panels);
+  void (*skinny)(const struct eq_sgemm *g);
 } eq_micro_set;
 
 /* The set in use. */

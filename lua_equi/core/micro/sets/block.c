@@ -1,72 +1,9 @@
-/* micro.c -- blocks of up to 14 rows by two vectors, all sums in registers; see micro.h.
+/* block.c -- blocks of up to 14 rows by two vectors, all sums in registers; see micro.h.
  *
- * Compiled once per instruction set, with EQ_MICRO_SET as its name: the vector length and the
- * number of rows follow from what the compiler may use. One broadcast of a number of `a` serves
- * two multiply-adds, one load of `b` all rows. Rows are addressed as base + {1, 2, 4, 8} * stride,
- * so four pointers reach fourteen rows and nothing spills (with fourteen pointers half of them
- * would live on the stack). */
-#include "micro.h"
-#include <string.h>
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
-#if defined(__AVX512F__)
-enum { LANES = 16, ROWS = 14 };
-#elif defined(__AVX2__)
-enum { LANES = 8, ROWS = 6 };
-#elif defined(__aarch64__)
-enum { LANES = 4, ROWS = 14 };
-#else
-enum { LANES = 4, ROWS = 6 };
-#endif
-#if defined(__FMA__) || defined(__aarch64__)
-#define FAST true
-#else
-#define FAST false
-#endif
-enum { WIDTH = 2 * LANES };
-
-#if defined(__GNUC__)
-typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
-typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(int32_t))));
-#define INLINE static inline __attribute__((always_inline))
-#define ZERO                                                                                       \
-  (vec) { 0 }
-#else
-#error "micro.c needs the vector types of gcc or clang"
-#endif
-
-INLINE vec load(const float *p) {
-  vec v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-
-INLINE void store(float *p, vec v) { memcpy(p, &v, sizeof v); }
-
-/* The first n numbers at p, 1 <= n < LANES; nothing behind them is touched. */
-#if defined(__AVX512F__)
-INLINE vec load_part(const float *p, int n) {
-  return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-}
-INLINE void store_part(float *p, vec v, int n) {
-  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
-}
-#elif defined(__AVX2__)
-INLINE __m256i mask_of(int n) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-INLINE vec load_part(const float *p, int n) { return (vec)_mm256_maskload_ps(p, mask_of(n)); }
-INLINE void store_part(float *p, vec v, int n) { _mm256_maskstore_ps(p, mask_of(n), (__m256)v); }
-#else
-INLINE vec load_part(const float *p, int n) {
-  return (vec){p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
-}
-INLINE void store_part(float *p, vec v, int n) {
-  for (int j = 0; j < n; j++) p[j] = v[j];
-}
-#endif
+ * One broadcast of a number of `a` serves two multiply-adds, one load of `b` all rows. Rows are
+ * addressed as base + {1, 2, 4, 8} * stride, so four pointers reach fourteen rows and nothing
+ * spills (with fourteen pointers half of them would live on the stack). */
+#include "vec.h"
 
 INLINE vec finished(vec sum, vec bias, vec add, const eq_micro_job *job) {
   if (job->bias) sum += bias;
@@ -113,6 +50,12 @@ INLINE vec load_bias(const eq_micro_job *job, int64_t from, int part) {
     s##r += b0 * x;                                                                                \
     if (vecs > 1) t##r += b1 * x;                                                                  \
   }
+/* c comes while the sums run: its lines are far apart and no hardware foresees them. */
+#define FETCH(r, base, times)                                                                      \
+  if (rows > r) {                                                                                  \
+    __builtin_prefetch(job->c + (first + r) * job->crs, 1);                                        \
+    if (vecs > 1) __builtin_prefetch(job->c + (first + r) * job->crs + LANES, 1);                  \
+  }
 #define FINISH(r, base, times)                                                                     \
   if (rows > r) {                                                                                  \
     finish(job, first + r, 0, s##r, bias0, vecs > 1 ? 0 : part);                                   \
@@ -126,6 +69,7 @@ INLINE void block(const eq_micro_job *job, int64_t first, const int rows, const 
   const int part = (int)(job->cols % LANES);
   const float *b = job->b;
   EACH_ROW(DECLARE)
+  EACH_ROW(FETCH)
   for (int64_t run = 0; run < job->runs; run++) {
     const char *p0 = (const char *)(job->a + first * job->ars + (job->at ? job->at[run] : 0));
     const char *p3 = p0 + 3 * stride, *p5 = p0 + 5 * stride, *p10 = p0 + 10 * stride;
@@ -178,9 +122,6 @@ static void run(const eq_micro_job *job) {
   }
 }
 
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
-#define NAME_(x) eq_micro_##x
-#define NAME(x) NAME_(x)
-extern const eq_micro_set NAME(EQ_MICRO_SET);
-const eq_micro_set NAME(EQ_MICRO_SET) = {TEXT(EQ_MICRO_SET), ROWS, LANES, WIDTH, FAST, run};
+const eq_micro_set SET(eq_micro) = {
+    SET_NAME,      ROWS, LANES, WIDTH, FAST, run, SET(eq_pack_rows), SET(eq_pack_columns),
+    SET(eq_skinny)};

@@ -79,6 +79,7 @@ typedef void (*eq_range_fn)(int64_t begin, int64_t end, void *ctx);
  * for every thread count. Returns EQ_OK or EQ_STOP (then some pieces did not run). */
 int eq_parallel_for(int64_t n, int64_t grain, eq_range_fn fn, void *ctx);
 int eq_threads(void);
+int eq_thread(void); /* which of them calls, from 0: a kernel's own part of scratch memory */
 void eq_set_threads(int n);
 /* A BLAS that runs on OpenMP takes its number of threads from there at every call, whatever it was
  * told: after this it runs on one. Our regions name their number. False, and no change, inside a

@@ -28,6 +28,14 @@ int eq_threads(void) {
   return nthreads;
 }
 
+int eq_thread(void) {
+#ifdef _OPENMP
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
+
 void eq_set_threads(int n) {
 #ifdef _OPENMP
   (void)eq_threads();

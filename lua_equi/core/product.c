@@ -2,9 +2,10 @@
  *
  * Batch dims broadcast; each batch entry is cut into tiles that depend on the sizes only, and the
  * tiles run in parallel. So a result is the same bit for bit on any number of threads (BLAS's own
- * threading is not) and a long product can be interrupted. Tiles of large matrices go to gemm;
- * single rows, single columns and small products to the loops below, where the call of a BLAS would
- * cost more than the product. A transposed operand is not copied. */
+ * threading is not) and a long product can be interrupted. f32 tiles go to micro/ (a BLAS packs its
+ * operands again for each), others to BLAS; single rows, single columns and small products to the
+ * loops below, where the call of a BLAS would cost more than the product. A transposed operand is
+ * not copied. */
 #ifdef T
 /* c[0..n) += a[0..k) B, B row-major: four rows of B at a time, to load and store c less often. */
 EQ_SIMD static void FN(row_times)(const T *a, int64_t acs, const T *b, int64_t ldb, T *c, int64_t n,
@@ -71,6 +72,7 @@ static void FN(small_tile)(const product *q, const T *a, const T *b, T *c, int64
 }
 #else
 #include "equi.h"
+#include "micro/gemm.h"
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
@@ -94,7 +96,9 @@ typedef struct product {
   int64_t bias_step, m, n, k;
   int nbatch;
   int64_t batch[EQ_MAXDIM], batches;
-  bool small;                     /* own loops instead of BLAS */
+  enum { LOOPS, BLAS, TILED, SKINNY } by;
+  float *scratch; /* TILED: room for each thread */
+  int64_t room;
   int64_t tm, tn, tiles_n, tiles; /* tile size; tiles of one matrix */
   int64_t k_from, k_to;           /* this pass */
 } product;
@@ -203,34 +207,73 @@ static double flops(int64_t m, int64_t n, int64_t k) {
 
 static int64_t half(int64_t n) { return ((n + 1) / 2 + 31) / 32 * 32; }
 
-/* Loops for short work, BLAS for the rest. */
-static void choose_loops(product *p) {
-  p->small = p->m == 1 || flops(p->m, p->n, p->k) <= 2.0 * 16 * 16 * 16;
+/* Loops for short work, the inner kernels for f32 where they are fast, BLAS for the rest. */
+static void choose_way(product *p) {
+  bool small = p->m == 1 || flops(p->m, p->n, p->k) <= 2.0 * 16 * 16 * 16;
   if (p->n == 1 && p->b.rs == 1) { /* a dot product: both sides dense */
     p->b.transposed = true;
     p->b.ld = larger(p->k, 1);
   }
-  if (p->b.transposed && p->a.cs != 1 && p->k > 1)
-    p->small = false; /* the dot loop wants dense rows */
+  bool dots = !p->b.transposed || p->a.cs == 1 || p->k <= 1; /* dots want dense rows */
+  if (small && dots)
+    p->by = LOOPS;
+  else if (p->dtype != EQ_F32 || !eq_micro_wanted() || p->k == 0)
+    p->by = BLAS;
+  else
+    p->by = p->m <= EQ_SKINNY && dots ? SKINNY : TILED;
 }
 
-/* Two or four panels of rows: measured on squares of 512 to 2048 on two cores as fast as BLAS's own
- * threads, while square tiles or eight panels lose 5 to 15 %. Many small rows become panels of
- * columns. Very large products are cut further: no tile may take long (see run_passes). */
+/* BLAS: two or four panels of rows, measured on squares of 512 to 2048 on two cores as fast as
+ * BLAS's own threads, while square tiles or eight panels lose 5 to 15 %. Many small rows become
+ * panels of columns. Very large products are cut further: no tile may take long (see run_passes).
+ */
+static void cut_for_blas(product *p, double all) {
+  int64_t parts = all < 0x1p23 ? 1 : all < 0x1p26 ? 2 : 4, made = 1;
+  for (; made < parts || flops(p->tm, p->tn, p->k) > LONGEST; made *= 2) {
+    int64_t least = made < parts ? 64 : 512;
+    int64_t *cut = half(p->tm) >= least || p->tm >= p->tn ? &p->tm : &p->tn;
+    if (half(*cut) >= *cut || half(*cut) < 64) break;
+    *cut = half(*cut);
+  }
+}
+
+/* n in equal parts of at most `most`, multiples of `unit` but for the last. */
+static int64_t part_of(int64_t n, int64_t most, int64_t unit) {
+  int64_t parts = (n + most - 1) / most, each = (n + parts - 1) / parts;
+  return (each + unit - 1) / unit * unit;
+}
+
+/* Every tile packs its own part of b: that pays from about a hundred rows on. Thin products are
+ * cut between columns only. */
+static void cut_for_tiles(product *p, double all) {
+  int64_t parts = all < 0x1p22 ? 1 : all < 0x1p25 ? 2 : all < 0x1p28 ? 4 : 8;
+  int64_t width = eq_micro()->width;
+  if (p->by == SKINNY) {
+    p->tn = part_of(p->n, parts > 2 ? 512 : 1024, 64);
+    return;
+  }
+  p->tm = part_of(p->m, 1008, 14);
+  p->tn = part_of(p->n, 8 * width, width);
+  while (p->batches * ((p->m + p->tm - 1) / p->tm) * ((p->n + p->tn - 1) / p->tn) < parts) {
+    if (p->tm >= 2 * p->tn && p->tm >= 224)
+      p->tm = part_of(p->tm, (p->tm + 1) / 2, 14);
+    else if (p->tn >= 2 * width)
+      p->tn = part_of(p->tn, (p->tn + 1) / 2, width);
+    else
+      break;
+  }
+}
+
 static void choose_tiles(product *p) {
   double all = flops(p->m, p->n, p->k);
-  int64_t parts = all < 0x1p23 ? 1 : all < 0x1p26 ? 2 : 4, made = 1;
   p->tm = p->m, p->tn = p->n;
-  if (p->small) {
+  if (p->by == LOOPS) {
     int64_t most = larger(((int64_t)1 << 20) / larger(p->k, 1), 64);
     if (p->tn > most && p->m == 1) p->tn = most / 16 * 16;
+  } else if (p->by == BLAS) {
+    cut_for_blas(p, all);
   } else {
-    for (; made < parts || flops(p->tm, p->tn, p->k) > LONGEST; made *= 2) {
-      int64_t least = made < parts ? 64 : 512;
-      int64_t *cut = half(p->tm) >= least || p->tm >= p->tn ? &p->tm : &p->tn;
-      if (half(*cut) >= *cut || half(*cut) < 64) break;
-      *cut = half(*cut);
-    }
+    cut_for_tiles(p, all);
   }
   p->tiles_n = (p->n + p->tn - 1) / p->tn;
   p->tiles = p->tiles_n * ((p->m + p->tm - 1) / p->tm);
@@ -246,6 +289,31 @@ static void offsets(const product *p, int64_t entry, int64_t *a, int64_t *b) {
   }
 }
 
+/* The part of the product that one tile computes in this pass, for the inner kernels. */
+static eq_sgemm sgemm_of(const product *p, int64_t rows, int64_t cols) {
+  const matrix *a = &p->a, *b = &p->b;
+  return (eq_sgemm){.m = rows,
+                    .n = cols,
+                    .k = p->k_to - p->k_from,
+                    .ars = a->transposed ? 1 : a->ld,
+                    .acs = a->transposed ? a->ld : 1,
+                    .bks = b->transposed ? 1 : b->ld,
+                    .bns = b->transposed ? b->ld : 1,
+                    .crs = p->n,
+                    .accumulate = p->k_from || (p->bias && p->bias_step != 1)};
+}
+
+static void run_own(const product *p, const void *a, const void *b, void *c, int64_t rows,
+                    int64_t cols, int64_t j0) {
+  eq_sgemm g = sgemm_of(p, rows, cols);
+  g.a = a, g.b = b, g.c = c;
+  if (p->bias && !g.accumulate) g.bias = (const float *)(const void *)p->bias + j0;
+  if (p->by == SKINNY)
+    eq_sgemm_skinny(&g);
+  else
+    eq_sgemm_tile(&g, p->scratch + eq_thread() * p->room);
+}
+
 static void run_tile(const product *p, int64_t item) {
   int64_t entry = item / p->tiles, t = item % p->tiles, ao, bo;
   int64_t i0 = t / p->tiles_n * p->tm, j0 = t % p->tiles_n * p->tn,
@@ -256,10 +324,13 @@ static void run_tile(const product *p, int64_t item) {
   const char *a = p->a.x->data + (ao + i0 * p->a.rs + p->k_from * p->a.cs) * size;
   const char *b = p->b.x->data + (bo + p->k_from * p->b.rs + j0 * p->b.cs) * size;
   char *c = p->c + (entry * p->m * p->n + i0 * p->n + j0) * size;
-  if (p->k_from == 0 && (p->small || p->bias || p->k == 0))
+  bool own = p->by == TILED || p->by == SKINNY, bias = p->bias && !(own && p->bias_step == 1);
+  if (p->k_from == 0 && (p->by == LOOPS || bias || p->k == 0))
     FLOAT_CALL(p->dtype, set_rows, (p, (void *)c, rows, cols, j0));
-  if (p->small)
+  if (p->by == LOOPS)
     FLOAT_CALL(p->dtype, small_tile, (p, (const void *)a, (const void *)b, (void *)c, rows, cols));
+  else if (own)
+    run_own(p, a, b, c, rows, cols, j0);
   else if (p->k)
     (void)eq_gemm(p->dtype, p->a.transposed, p->b.transposed, rows, cols, p->k_to - p->k_from, 1, a,
                   p->a.ld, b, p->b.ld, p->k_from || p->bias ? 1 : 0, c, p->n);
@@ -283,17 +354,33 @@ static int run_passes(product *p) {
   double each = flops(p->tm, p->tn, p->k);
   int64_t items = p->batches * p->tiles, step = p->k;
   int64_t grain = each > 0 ? (int64_t)(0x1p19 / each) : items;
-  if (!p->small && each > 0x1p31)
+  if (p->by != LOOPS && each > 0x1p31)
     step = larger((int64_t)((double)p->k * (0x1p31 / each)) / 64 * 64, 64);
   p->k_from = 0;
   do {
     p->k_to = p->k - p->k_from < step ? p->k : p->k_from + step;
-    int bad = p->small || eq_blas_concurrent() ? eq_parallel_for(items, larger(grain, 1), tiles, p)
-                                               : run_serial(p, items);
+    int bad = p->by != BLAS || eq_blas_concurrent()
+                  ? eq_parallel_for(items, larger(grain, 1), tiles, p)
+                  : run_serial(p, items);
     if (bad) return bad;
     p->k_from = p->k_to;
   } while (p->k_from < p->k);
   return EQ_OK;
+}
+
+static int run(product *p) {
+  size_t bytes = 0;
+  if (p->by == TILED) {
+    p->k_from = 0, p->k_to = p->k;
+    eq_sgemm g = sgemm_of(p, p->tm, p->tn);
+    p->room = (eq_sgemm_scratch(&g) + 15) / 16 * 16;
+    bytes = (size_t)p->room * sizeof(float) * (size_t)eq_threads();
+    p->scratch = eq_alloc(bytes);
+    if (!p->scratch) return eq_error.status;
+  }
+  int bad = run_passes(p);
+  eq_free(p->scratch, bytes);
+  return bad;
 }
 
 int eq_product(eq_tensor *x, eq_tensor *w, bool w_transposed, const eq_tensor *bias, int nbatch,
@@ -310,9 +397,9 @@ int eq_product(eq_tensor *x, eq_tensor *w, bool w_transposed, const eq_tensor *b
     fold_batch(&p);
     for (int d = 0; d < p.nbatch; d++) p.batches *= p.batch[d];
     if (p.n == 1 && p.m > 1) turn_column(&p);
-    choose_loops(&p);
+    choose_way(&p);
     choose_tiles(&p);
-    bad = run_passes(&p);
+    bad = run(&p);
   }
   eq_release(p.a.x);
   eq_release(p.b.x);

@@ -134,13 +134,13 @@ static int build(lua_State *L) {
   lua_pushliteral(L, "portable");
 #endif
   lua_setfield(L, -2, "simd");
-  lua_pushstring(L, eq_micro()->name);
+  lua_pushstring(L, eq_micro_name());
   lua_setfield(L, -2, "kernels");
   return 1;
 }
 
-/* Tests: use_kernels(name) switches the products to the kernels of one instruction set, nil to the
- * best; use_kernels() names those there are. */
+/* Tests: use_kernels(name) switches to the kernels of one instruction set, "none" to the general
+ * paths, nil to the best; use_kernels() names those there are. */
 static int use_kernels(lua_State *L) {
   const eq_micro_set *set;
   if (lua_gettop(L) > 0) {

@@ -28,13 +28,17 @@ const eq_micro_set *eq_micro_at(int i) {
 }
 
 static const eq_micro_set *in_use;
+static bool wanted;
 
 bool eq_micro_use(const char *name) {
   const eq_micro_set *set = eq_micro_at(0);
-  if (name && *name)
+  bool asked = name && *name, none = asked && !strcmp(name, "none");
+  if (asked && !none)
     for (int i = 0; (set = eq_micro_at(i)) && strcmp(set->name, name);) i++;
-  if (set) in_use = set;
-  return set != NULL;
+  if (!set) return false;
+  in_use = set;
+  wanted = !none && (asked || set->fast);
+  return true;
 }
 
 /* The binding asks once while the library is loaded, so no two threads meet here. An unknown name
@@ -43,6 +47,9 @@ const eq_micro_set *eq_micro(void) {
   if (!in_use && !eq_micro_use(getenv("LUA_EQUI_SIMD"))) (void)eq_micro_use(NULL);
   return in_use;
 }
+
+bool eq_micro_wanted(void) { return eq_micro() && wanted; }
+const char *eq_micro_name(void) { return eq_micro_wanted() ? eq_micro()->name : "none"; }
 
 static void pack_any(const float *b, int64_t bks, int64_t bns, int64_t k, int64_t n, int64_t width,
                      float *to) {

@@ -35,8 +35,8 @@ static int64_t in_place(const eq_sgemm *g) {
 }
 
 int64_t eq_sgemm_scratch(const eq_sgemm *g) {
-  int64_t depth = depth_of(g->k), width = eq_micro()->width;
-  int64_t panels = smaller((g->n - in_place(g) + width - 1) / width, PANELS);
+  int64_t depth = smaller(g->k, DEPTH), width = eq_micro()->width;
+  int64_t panels = smaller((g->n + width - 1) / width, PANELS);
   return panels * width * depth + (copies_rows(g) ? smaller(g->m, HEIGHT) * (depth + PAD) : 0);
 }
 
@@ -103,8 +103,8 @@ static void times_group(const eq_sgemm *g, int64_t p0, int64_t k, const group *q
 
 void eq_sgemm_tile(const eq_sgemm *g, float *scratch) {
   int64_t depth = depth_of(g->k), width = eq_micro()->width, near = in_place(g);
-  float *block = copies_rows(g) ? scratch : NULL;
-  float *panels = scratch + (block ? smaller(g->m, HEIGHT) * (depth + PAD) : 0);
+  int64_t packed = smaller((g->n + width - 1) / width, PANELS) * width * depth;
+  float *panels = scratch, *block = copies_rows(g) ? scratch + packed : NULL; /* panels: aligned */
   for (int64_t p = 0; p < g->k; p += depth) {
     int64_t k = smaller(g->k - p, depth);
     const float *b = g->b + p * g->bks;

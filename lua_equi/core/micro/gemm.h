@@ -23,7 +23,7 @@ typedef struct eq_sgemm {
 
 enum { EQ_SKINNY = 8 }; /* rows up to which b is read in place, once */
 
-/* Numbers of scratch memory a tile needs. */
+/* Numbers of scratch memory that a tile needs at most, or one with less rows, columns or k. */
 int64_t eq_sgemm_scratch(const eq_sgemm *g);
 void eq_sgemm_tile(const eq_sgemm *g, float *scratch);
 /* m <= EQ_SKINNY, b dense in one of its dims, a dense along k. No scratch; memory decides. */

@@ -48,9 +48,12 @@ typedef struct eq_micro_set {
 
 /* The set in use. */
 const eq_micro_set *eq_micro(void);
-/* Use the set of that name ("base", "v3", "v4"; NULL or "": the best). False, and no change, when
- * this build or this processor does not have it. */
+/* Use the set of that name ("base", "v3", "v4"; NULL or "": the best), or none where a BLAS or a
+ * general path can do the work ("none"). False, and no change, when this build or this processor
+ * does not have it. */
 bool eq_micro_use(const char *name);
+bool eq_micro_wanted(void); /* rather than BLAS and general paths: it is fast, or was asked for */
+const char *eq_micro_name(void);
 /* Sets this processor can run, best first; NULL past the last. */
 const eq_micro_set *eq_micro_at(int i);
 

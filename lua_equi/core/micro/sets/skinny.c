@@ -9,14 +9,14 @@
 enum { CHUNK = 1024 };
 
 /* ---- dense rows of b ---- */
-/* c[r][j] += sum over `deep` rows of b, for n columns from b and c. */
-INLINE void add_rows(const eq_sgemm *g, int64_t p, int64_t j, int64_t n, const int rows,
+/* Rows r0 .. r0 + rows of c += sum over `deep` rows of b from p, for n columns from j. */
+INLINE void add_rows(const eq_sgemm *g, int64_t r0, int64_t p, int64_t j, int64_t n, const int rows,
                      const int deep) {
-  float x[8][4];
+  float x[4][4];
   for (int r = 0; r < rows; r++)
-    for (int d = 0; d < deep; d++) x[r][d] = g->a[r * g->ars + (p + d) * g->acs];
+    for (int d = 0; d < deep; d++) x[r][d] = g->a[(r0 + r) * g->ars + (p + d) * g->acs];
   const float *b = g->b + p * g->bks + j;
-  float *c = g->c + j;
+  float *c = g->c + r0 * g->crs + j;
   const int64_t whole = n - n % LANES;
   const int part = (int)(n % LANES);
   for (int64_t i = 0; i < whole; i += LANES) {
@@ -39,12 +39,20 @@ INLINE void add_rows(const eq_sgemm *g, int64_t p, int64_t j, int64_t n, const i
   }
 }
 
+/* More than four rows: the others find the rows of b in the first cache. */
 INLINE void all_rows(const eq_sgemm *g, const int rows) {
-  const int deep = rows > 4 ? 2 : 4;
-  for (int64_t j = 0; j < g->n; j += CHUNK) {
-    int64_t n = g->n - j < CHUNK ? g->n - j : CHUNK, p = 0;
-    for (; p + deep <= g->k; p += deep) add_rows(g, p, j, n, rows, deep);
-    for (; p < g->k; p++) add_rows(g, p, j, n, rows, 1);
+  const int few = rows > 4 ? 4 : rows, more = rows - few;
+  const int64_t chunk = CHUNK / (more ? 2 : 1);
+  for (int64_t j = 0; j < g->n; j += chunk) {
+    int64_t n = g->n - j < chunk ? g->n - j : chunk, p = 0;
+    for (; p + 4 <= g->k; p += 4) {
+      add_rows(g, 0, p, j, n, few, 4);
+      if (more) add_rows(g, few, p, j, n, more, 4);
+    }
+    for (; p < g->k; p++) {
+      add_rows(g, 0, p, j, n, few, 1);
+      if (more) add_rows(g, few, p, j, n, more, 1);
+    }
   }
 }
 

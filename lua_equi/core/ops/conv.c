@@ -7,40 +7,17 @@
  * each other's gradients, so the rules are written with the three of them and differentiate any
  * number of times. A transposed convolution is the gradient of one for its input. */
 #include "../conv/conv.h"
+#include "image.h"
 #include <inttypes.h>
 #include <string.h>
 
-static int give(eq_call *c, eq_tensor *y) {
-  c->out[0] = y;
-  c->nout = 1;
-  return y ? EQ_OK : eq_error.status;
-}
-
 /* ---- arguments ---- */
-enum { SAME = -1, VALID = -2, TOO_FAR = 1 << 30 };
+enum { SAME = -1, VALID = -2 };
 
 /* The arguments behind the tensors, one number for each dim; rows first. */
 typedef struct window {
   int64_t stride[2], dilation[2], before[2], after[2], groups;
 } window;
-
-/* The list in an argument: one number for all dims, or one for each. dims is 1 or 2. */
-static int read_each(const eq_call *c, int slot, const char *name, int dims, int64_t least,
-                     int64_t *to) {
-  int n;
-  const int64_t *v = eq_list(c, slot, &n);
-  if (n != 1 && n != dims)
-    return eq_fail(dims == 1 ? "%s must be one number, got %d"
-                             : "%s must be one number or two "
-                               "{height, width}, got %d",
-                   name, n);
-  for (int d = 0; d < 2; d++) {
-    to[d] = dims == 1 && d == 0 ? least : v[n == 1 || dims == 1 ? 0 : d];
-    if (to[d] < least || to[d] > TOO_FAR)
-      return eq_fail("%s must be at least %" PRId64 ", got %" PRId64, name, least, to[d]);
-  }
-  return EQ_OK;
-}
 
 /* Padding: a number for each dim, or before each and after each, or a word. */
 static int read_padding(const eq_call *c, int slot, int dims, const int64_t *kernel, window *w) {
@@ -91,12 +68,6 @@ static int read_window(const eq_call *c, int slot, int dims, const int64_t *kern
 }
 
 /* ---- checks ---- */
-static int check_image(const eq_tensor *x, const char *name) {
-  if (x->ndim == 4) return EQ_OK;
-  return eq_fail("%s must be batch x channels x height x width, it is %s%s", name, eq_shape_of(x),
-                 x->ndim == 3 ? "; :unsqueeze(1) makes it a batch of one" : "");
-}
-
 static int check_filters(const eq_tensor *w, bool turned) {
   if (w->ndim != 4)
     return eq_fail("w must be %s channels x %s channels / groups x height x width, it is %s",

@@ -1,6 +1,6 @@
 /* join.c -- larger tensors from smaller ones, and the same elements in another order: cat, stack,
  * pad, tile, flip, roll, rot90. */
-#include "../equi.h"
+#include "../taps.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -90,8 +90,6 @@ static int stack_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
 }
 
 /* ---- pad ---- */
-enum { CONSTANT, REFLECT, REPLICATE, CIRCULAR };
-
 /* Pads of every dim from the pairs, which begin with the last dim. */
 static int read_pads(const eq_call *c, int64_t *before, int64_t *after) {
   const eq_tensor *x = c->in[0];
@@ -122,6 +120,8 @@ static int pad_constant_shape(eq_call *c) {
   int64_t before[EQ_MAXDIM], after[EQ_MAXDIM], shape[EQ_MAXDIM];
   if (read_pads(c, before, after)) return EQ_ERR;
   for (int d = 0; d < c->in[0]->ndim; d++) shape[d] = c->in[0]->shape[d] + before[d] + after[d];
+  if (eq_is_channels_last(c->in[0]) && !eq_is_contiguous(c->in[0]))
+    return eq_out_channels_last(c, 0, c->in[0]->dtype, 4, shape);
   return eq_out(c, 0, c->in[0]->dtype, c->in[0]->ndim, shape);
 }
 
@@ -158,23 +158,35 @@ static int pad_constant_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
   return eq_error.status;
 }
 
-/* Which entry (from 0) of a dim of size n stands at place i, counted from its first. */
-static int64_t source(int mode, int64_t i, int64_t n) {
-  if (mode == REPLICATE) return i < 0 ? 0 : i >= n ? n - 1 : i;
-  if (mode == CIRCULAR) return ((i % n) + n) % n;
-  return i < 0 ? -i : i >= n ? 2 * (n - 1) - i : i;
-}
-
 static int check_border(int mode, int d, int64_t n, int64_t before, int64_t after) {
   int64_t most = before > after ? before : after;
-  if (mode == REFLECT && most > 0 && most >= n)
+  if (mode == EQ_REFLECT && most > 0 && most >= n)
     return eq_fail("reflect needs pads smaller than the dim: dim %d has size %" PRId64
                    ", the pad is %" PRId64,
                    d + 1, n, most);
-  if (mode == CIRCULAR && most > n)
+  if (mode == EQ_CIRCULAR && most > n)
     return eq_fail("circular goes around once: dim %d has size %" PRId64 ", the pad is %" PRId64,
                    d + 1, n, most);
   return n ? EQ_OK : eq_fail("dim %d has size 0 and nothing to repeat", d + 1);
+}
+
+/* Images with borders at their sides only: in one go, channels-last. */
+static bool is_pixel_pad(const eq_tensor *x, const int64_t *before, const int64_t *after) {
+  return x->ndim == 4 && eq_is_float(x->dtype) && x->numel && !before[0] && !after[0] &&
+         !before[1] && !after[1];
+}
+
+static int pixel_pad(eq_call *c, int mode, const int64_t *before, const int64_t *after) {
+  const eq_tensor *x = c->in[0];
+  int64_t axis[2][5];
+  for (int d = 2; d < 4; d++) {
+    int64_t *a = axis[d - 2];
+    if ((before[d] || after[d]) && check_border(mode, d, x->shape[d], before[d], after[d]))
+      return EQ_ERR;
+    a[0] = EQ_BORDER, a[1] = x->shape[d], a[2] = x->shape[d] + before[d] + after[d];
+    a[3] = mode, a[4] = before[d];
+  }
+  return give(c, eq_f("resample", "tllnnb", x, 5, axis[0], 5, axis[1], 0.0, 0.0, 0));
 }
 
 static int pad(eq_call *c) {
@@ -182,7 +194,9 @@ static int pad(eq_call *c) {
   int n, mode = (int)c->arg[1].i;
   const int64_t *pads = eq_list(c, 0, &n);
   if (read_pads(c, before, after)) return EQ_ERR;
-  if (mode == CONSTANT) return give(c, eq_f("pad_constant", "tln", c->in[0], n, pads, c->arg[2].f));
+  if (mode == EQ_CONSTANT)
+    return give(c, eq_f("pad_constant", "tln", c->in[0], n, pads, c->arg[2].f));
+  if (is_pixel_pad(c->in[0], before, after)) return pixel_pad(c, mode, before, after);
   eq_tensor *y = eq_f("clone", "t", c->in[0]);
   for (int d = 0; y && d < c->in[0]->ndim; d++) {
     int64_t size = c->in[0]->shape[d], total = size + before[d] + after[d];
@@ -190,7 +204,7 @@ static int pad(eq_call *c) {
     eq_tensor *ids =
         check_border(mode, d, size, before[d], after[d]) ? NULL : eq_empty(EQ_I64, 1, &total);
     for (int64_t i = 0; ids && i < total; i++)
-      ((int64_t *)(void *)ids->data)[i] = source(mode, i - before[d], size) + EQ_BASE;
+      ((int64_t *)(void *)ids->data)[i] = eq_border(mode, i - before[d], size) + EQ_BASE;
     eq_tensor *next = ids ? eq_f("index_select", "tiT", y, (int64_t)d, ids) : NULL;
     eq_release(y);
     y = next;
@@ -349,7 +363,7 @@ const eq_op ops_join[] = {
             "first, then\nthe dim before it, and so on; negative numbers cut. The border is "
             "`value`, or "
             "x mirrored without its edge\n(reflect), its edge (replicate), or its other side "
-            "(circular).",
+            "(circular). Images keep their layout.",
      .example = "print(equi.ones(2, 2):pad({1, 0, 0, 2}):size())  --> 4 3",
      .compose = pad,
      .where = EQ_HERE},

@@ -79,6 +79,32 @@ function tensor:acos_() end
 ---@param step? integer default 1
 function equi.adam_step(params, mean, square, lr, beta1, beta2, eps, weight_decay, decoupled, step) end
 
+---The means of size = {height, width} (or one number for both) windows that cover x evenly, per channel:
+---rows floor(i H / h) to ceil((i + 1) H / h), and columns so, channels-last. Size 1 is the mean of all pixels.
+---@param x equi.Tensor
+---@param size integer|integer[]
+---@return equi.Tensor y
+function equi.adaptive_avg_pool2d(x, size) end
+
+---The means of size = {height, width} (or one number for both) windows that cover x evenly, per channel:
+---rows floor(i H / h) to ceil((i + 1) H / h), and columns so, channels-last. Size 1 is the mean of all pixels.
+---@param size integer|integer[]
+---@return equi.Tensor y
+function tensor:adaptive_avg_pool2d(size) end
+
+---The largest numbers of size = {height, width} (or one number for both) windows that cover x evenly, as
+---those of adaptive_avg_pool2d; NaN wins.
+---@param x equi.Tensor
+---@param size integer|integer[]
+---@return equi.Tensor y
+function equi.adaptive_max_pool2d(x, size) end
+
+---The largest numbers of size = {height, width} (or one number for both) windows that cover x evenly, as
+---those of adaptive_avg_pool2d; NaN wins.
+---@param size integer|integer[]
+---@return equi.Tensor y
+function tensor:adaptive_max_pool2d(size) end
+
 ---x + y, broadcast.
 ---@param x equi.Tensor|number
 ---@param y equi.Tensor|number
@@ -285,6 +311,35 @@ function tensor:atan2(y) end
 ---@return equi.Tensor h_n
 ---@return equi.Tensor c_n
 function equi.attn_decoder(enc, h0, c0, emb, wc, bc, w_ih, w_hh, b_ih, b_hh, wo, bo, lengths, targets, start, cell, steps, sos, eos, teacher, stop, p, training) end
+
+---The mean of each window, per channel.
+---Windows of `kernel` pixels, `stride` apart (by default side by side), of B x C x H x W images; each number
+---is for both dims or {height, width}. padding adds zeros, at most half the kernel; with
+---count_include_pad = false they do not count in the mean. `divisor` divides the sums in place of
+---the count. Sizes as in max_pool2d, channels-last.
+---@param x equi.Tensor
+---@param kernel integer|integer[]
+---@param stride? integer|integer[]
+---@param padding? integer|integer[] default 0
+---@param ceil_mode? boolean default false
+---@param count_include_pad? boolean default true
+---@param divisor? integer
+---@return equi.Tensor y
+function equi.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor) end
+
+---The mean of each window, per channel.
+---Windows of `kernel` pixels, `stride` apart (by default side by side), of B x C x H x W images; each number
+---is for both dims or {height, width}. padding adds zeros, at most half the kernel; with
+---count_include_pad = false they do not count in the mean. `divisor` divides the sums in place of
+---the count. Sizes as in max_pool2d, channels-last.
+---@param kernel integer|integer[]
+---@param stride? integer|integer[]
+---@param padding? integer|integer[] default 0
+---@param ceil_mode? boolean default false
+---@param count_include_pad? boolean default true
+---@param divisor? integer
+---@return equi.Tensor y
+function tensor:avg_pool2d(kernel, stride, padding, ceil_mode, count_include_pad, divisor) end
 
 ---(x - mean) / sqrt(var + eps) * weight + bias for every channel of x [B, C], [B, C, L] or
 ---[B, C, H, W]; the rest are [C]. In training mean and var are those of the batch, and the running
@@ -1428,6 +1483,35 @@ function equi.max(x, dim, keepdim) end
 ---@return equi.Tensor index
 function tensor:max(dim, keepdim) end
 
+---The largest number of each window, per channel; NaN wins.
+---Windows of `kernel` pixels, `stride` apart (by default side by side), of B x C x H x W images; each number
+---is for both dims or {height, width}. padding adds places that never win, at most half the kernel.
+---The result has floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1 rows, channels-last; with
+---ceil_mode that is rounded up: a window may reach over the end. Of equal numbers the first gets the
+---gradient.
+---@param x equi.Tensor
+---@param kernel integer|integer[]
+---@param stride? integer|integer[]
+---@param padding? integer|integer[] default 0
+---@param dilation? integer|integer[] default 1
+---@param ceil_mode? boolean default false
+---@return equi.Tensor y
+function equi.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode) end
+
+---The largest number of each window, per channel; NaN wins.
+---Windows of `kernel` pixels, `stride` apart (by default side by side), of B x C x H x W images; each number
+---is for both dims or {height, width}. padding adds places that never win, at most half the kernel.
+---The result has floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1 rows, channels-last; with
+---ceil_mode that is rounded up: a window may reach over the end. Of equal numbers the first gets the
+---gradient.
+---@param kernel integer|integer[]
+---@param stride? integer|integer[]
+---@param padding? integer|integer[] default 0
+---@param dilation? integer|integer[] default 1
+---@param ceil_mode? boolean default false
+---@return equi.Tensor y
+function tensor:max_pool2d(kernel, stride, padding, dilation, ceil_mode) end
+
 ---The larger of x and y; NaN if either is. Ties share the gradient.
 ---@param x equi.Tensor|number
 ---@param y equi.Tensor|number
@@ -1661,7 +1745,7 @@ function tensor:outer(y) end
 
 ---x with a border. pads are pairs (before, after) as PyTorch orders them: the LAST dim's pair first, then
 ---the dim before it, and so on; negative numbers cut. The border is `value`, or x mirrored without its edge
----(reflect), its edge (replicate), or its other side (circular).
+---(reflect), its edge (replicate), or its other side (circular). Images keep their layout.
 ---@param x equi.Tensor
 ---@param pads integer|integer[]
 ---@param mode? "constant"|"reflect"|"replicate"|"circular" default constant
@@ -1671,7 +1755,7 @@ function equi.pad(x, pads, mode, value) end
 
 ---x with a border. pads are pairs (before, after) as PyTorch orders them: the LAST dim's pair first, then
 ---the dim before it, and so on; negative numbers cut. The border is `value`, or x mirrored without its edge
----(reflect), its edge (replicate), or its other side (circular).
+---(reflect), its edge (replicate), or its other side (circular). Images keep their layout.
 ---@param pads integer|integer[]
 ---@param mode? "constant"|"reflect"|"replicate"|"circular" default constant
 ---@param value? number default 0
@@ -1858,6 +1942,23 @@ function equi.rot90(x, k, dims) end
 ---@param dims? integer|integer[]
 ---@return equi.Tensor y
 function tensor:rot90(k, dims) end
+
+---The images in the last two dims turned about their centre, counter-clockwise as rot90, sizes kept.
+---The result is approximate: each pixel is interpolated (bilinear) between four of x, outside of
+---which all is 0, so turning back does not give x again. Multiples of 90 degrees are exact: rot90.
+---A quarter turn of an image that is not square cuts what overhangs.
+---@param x equi.Tensor
+---@param degrees number
+---@return equi.Tensor y
+function equi.rotate(x, degrees) end
+
+---The images in the last two dims turned about their centre, counter-clockwise as rot90, sizes kept.
+---The result is approximate: each pixel is interpolated (bilinear) between four of x, outside of
+---which all is 0, so turning back does not give x again. Multiples of 90 degrees are exact: rot90.
+---A quarter turn of an image that is not square cuts what overhangs.
+---@param degrees number
+---@return equi.Tensor y
+function tensor:rotate(degrees) end
 
 ---Nearest whole number, halves to the even one; derivative 0.
 ---@param x equi.Tensor
@@ -2408,6 +2509,29 @@ function equi.unsqueeze(x, dim) end
 ---@param dim integer
 ---@return equi.Tensor y
 function tensor:unsqueeze(dim) end
+
+---Images of another size: x is B x C x H x W, the result has the size given ({height, width}, or one
+---number for both), or scale times that of x, rounded down. nearest repeats pixels, bilinear goes
+---straight from one to the next. As PyTorch's interpolate: with align_corners the corner pixels of
+---both lie on each other, else the outer edges; sizes may shrink, but nothing is averaged.
+---@param x equi.Tensor
+---@param size? integer|integer[]
+---@param scale? number
+---@param mode? "nearest"|"bilinear" default nearest
+---@param align_corners? boolean default false
+---@return equi.Tensor y
+function equi.upsample(x, size, scale, mode, align_corners) end
+
+---Images of another size: x is B x C x H x W, the result has the size given ({height, width}, or one
+---number for both), or scale times that of x, rounded down. nearest repeats pixels, bilinear goes
+---straight from one to the next. As PyTorch's interpolate: with align_corners the corner pixels of
+---both lie on each other, else the outer edges; sizes may shrink, but nothing is averaged.
+---@param size? integer|integer[]
+---@param scale? number
+---@param mode? "nearest"|"bilinear" default nearest
+---@param align_corners? boolean default false
+---@return equi.Tensor y
+function tensor:upsample(size, scale, mode, align_corners) end
 
 ---The variance over the dims given, or over all: the sum of (x - mean)^2 divided by n - correction.
 ---@param x equi.Tensor

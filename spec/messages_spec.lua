@@ -47,7 +47,7 @@ group("messages of nn", {
   {"nn.freeze(nn.linear(2, 3), 3)",
     'freeze: the pattern must be a string such as "encoder.*", got 3'},
   {"nn.linear(2, 3):load_state_dict()", "load_state_dict: state must be a table of tensors by " ..
-    "name, got nothing; m:state_dict() and equi.safetensors.load make one"},
+    "name, got nothing; m:state_dict() and equi.load_weights make one"},
   {"nn.class()", "class: name must be a string, got nothing"},
   {'nn.class("x")',
     "class: x needs {new = function, forward = function}, new is missing"},

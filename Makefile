@@ -312,7 +312,7 @@ format: ## lay out the C files as check wants them
 # (LD_PRELOAD would reach every program that a spec starts, and report the leaks of sed and bash.)
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 REPORT   := $(CURDIR)/build-asan/report
-.PHONY: asan run-asan gc oom
+.PHONY: asan run-asan fuzz run-fuzz gc oom
 asan: ## all specs (or SPECS=) under the address, leak and undefined-behaviour sanitizers of gcc
 	@$(PARALLEL) BUILD=build-asan CFLAGS='$(SANITIZE)' all
 	@$(AGAIN) BUILD=build-asan CFLAGS='$(SANITIZE)' run-asan
@@ -322,14 +322,26 @@ build-asan/bin/$(LUA): Makefile
 	  soname() { readelf -d "$$($(CC) -print-file-name=$$1)" | sed -n 's/.*soname: \[\(.*\)].*/\1/p'; }; \
 	  printf '#!/bin/sh\nexec %s --argv0 $(LUA) --preload "%s %s" %s "$$@"\n' \
 	    $$loader $$(soname libasan.so) $$(soname libubsan.so) $$lua > $@; chmod +x $@
+# $(call sanitized,command): a report fails the target, whatever the command says.
+define sanitized
+@rm -f $(REPORT).*
+@PATH=$(CURDIR)/build-asan/bin:$$PATH \
+  ASAN_OPTIONS=log_path=$(REPORT):detect_leaks=1:detect_stack_use_after_return=1:$(2) \
+  UBSAN_OPTIONS=log_path=$(REPORT):print_stacktrace=1 \
+  LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/leaks.supp:print_suppressions=0 \
+  $(1); result=$$?; \
+  for f in $(REPORT).*; do [ ! -e $$f ] || { cat $$f; result=1; }; done; exit $$result
+endef
 run-asan: build-asan/bin/$(LUA)
-	@rm -f $(REPORT).*
-	@PATH=$(CURDIR)/build-asan/bin:$$PATH \
-	  ASAN_OPTIONS=log_path=$(REPORT):detect_leaks=1:detect_stack_use_after_return=1 \
-	  UBSAN_OPTIONS=log_path=$(REPORT):print_stacktrace=1 \
-	  LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/leaks.supp:print_suppressions=0 \
-	  $(RUN_SPECS) --exclude-tags=install $(SPECS); result=$$?; \
-	  for f in $(REPORT).*; do [ ! -e $$f ] || { cat $$f; result=1; }; done; exit $$result
+	$(call sanitized,$(RUN_SPECS) --exclude-tags=install $(SPECS))
+
+# Changed copies of good files for every reader, FUZZ_SECONDS each (FUZZ=names: only these). See spec/fuzz/run.lua.
+FUZZ_SECONDS ?= 20
+fuzz: ## every reader of files on damaged ones, under the sanitizers; FUZZ_SECONDS for each, FUZZ=names for some
+	@$(PARALLEL) BUILD=build-asan CFLAGS='$(SANITIZE)' all
+	@$(AGAIN) BUILD=build-asan CFLAGS='$(SANITIZE)' run-fuzz
+run-fuzz: build-asan/bin/$(LUA)
+	$(call sanitized,$(LUA) spec/fuzz/run.lua --seconds $(FUZZ_SECONDS) --keep build-asan/fuzz $(FUZZ),allocator_may_return_null=1)
 
 # Specs tagged `words` go through lists of 20,000 texts and make no tensor: there is nothing to let go too early.
 gc: all ## all specs (or SPECS=) with a collector that never rests, then with the generational one

@@ -11,7 +11,7 @@ local refusal = require "lua_equi.formats.refusal"
 local pickle = {}
 
 local refuse, shown = refusal.refuse, refusal.shown
-local MAX_OPCODES, MAX_CONTAINERS, MAX_LINE = 10000000, 2000000, 512
+local MAX_OPCODES, MAX_CONTAINERS, MAX_LINE, MAX_KEY = 10000000, 2000000, 512, 4096
 local WINDOW = 65536
 
 --- None.
@@ -115,6 +115,9 @@ end
 ---@param value any
 function pickle.set(dict, key, value)
   if key ~= key then refuse "its pickle has a dict with the key nan" end
+  if type(key) == "string" and #key > MAX_KEY then
+    refuse("its pickle has a dict with a key of %d letters", #key)
+  end
   if not dict.keys then dict.keys, dict.values = {}, {} end
   if dict.values[key] ~= nil then
     refuse("%s comes twice in a dict", shown(type(key) == "table" and key.kind or tostring(key)))

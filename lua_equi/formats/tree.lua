@@ -7,7 +7,7 @@ local refusal = require "lua_equi.formats.refusal"
 local tree = {}
 
 local refuse, shown = refusal.refuse, refusal.shown
-local MAX_DEPTH, MAX_STEPS = 64, 10000000
+local MAX_DEPTH, MAX_STEPS, MAX_TENSORS = 64, 4000000, 1 << 18
 local WRAPPERS = {"state_dict", "model_state_dict", "model"}
 
 local function is_container(v)
@@ -36,30 +36,36 @@ function tree.unwrap(v)
   refuse "its dicts hold themselves"
 end
 
-local function step(s)
-  s.steps = s.steps + 1
+-- Containers may hold each other many times over, so that a small file has endlessly many names.
+local function count_steps(s, n)
+  s.steps = s.steps + n
   if s.steps > MAX_STEPS then refuse "its containers hold each other too often" end
+end
+
+local function add_tensor(s, name, t)
+  if s.found[name] then refuse("%s comes twice", shown(name)) end
+  if #s.names == MAX_TENSORS then refuse("it has more than %d tensors", MAX_TENSORS) end
+  s.found[name] = t
+  s.names[#s.names + 1] = name
 end
 
 local collect
 
 local function collect_child(s, path, key, v, depth)
-  step(s)
+  count_steps(s, 1)
   if type(v) ~= "table" or v.kind ~= "tensor" and not is_container(v) then return end
   if type(key) ~= "string" and math.type(key) ~= "integer" then
     key = ("(a %s)"):format(type(key) == "table" and key.kind or type(key))
   end
-  collect(s, path == "" and tostring(key) or path .. "." .. key, v, depth)
+  path = path == "" and tostring(key) or path .. "." .. key
+  count_steps(s, #path // 32)
+  collect(s, path, v, depth)
 end
 
 function collect(s, path, v, depth)
-  if depth > MAX_DEPTH then
-    refuse("its containers are nested deeper than %d", MAX_DEPTH)
-  elseif v.kind == "tensor" then
-    local name = path == "" and "tensor" or path
-    if s.found[name] then refuse("%s comes twice", shown(name)) end
-    s.found[name] = v
-    s.names[#s.names + 1] = name
+  if depth > MAX_DEPTH then refuse("its containers are nested deeper than %d", MAX_DEPTH) end
+  if v.kind == "tensor" then
+    add_tensor(s, path == "" and "tensor" or path, v)
   elseif v.kind == "dict" then
     for i = 1, v.n do
       local key = v.keys[i]

@@ -34,6 +34,31 @@ function arguments.whole(who, name, value, least)
   end
 end
 
+--- A whole number for all of n dims, or a list of one for each, as a new list of n. Raises unless
+--- all are at least `least`.
+---@param who string
+---@param name string
+---@param value any
+---@param n integer
+---@param least? integer default 1
+---@return integer[]
+function arguments.each(who, name, value, n, least)
+  least = least or 1
+  local list = type(value) == "table" and {table.unpack(value)} or {}
+  if type(value) ~= "table" then
+    for d = 1, n do list[d] = value end
+  end
+  local ok, words = #list == n, {}
+  for i, v in ipairs(list) do
+    ok = ok and math.type(v) == "integer" and v >= least
+    words[i] = arguments.shown(v)
+  end
+  if ok then return list end
+  error(("%s: %s must be a whole number of at least %d%s, got %s"):format(who, name, least,
+    n == 2 and ", or two {height, width}" or "", type(value) == "table" and
+    "{" .. table.concat(words, ", ") .. "}" or arguments.shown(value)), 3)
+end
+
 --- Raises unless value is a number from `from` (itself allowed) to `below` (not allowed).
 ---@param who string
 ---@param name string

@@ -1,4 +1,5 @@
---- Layers without memory: linear, embedding, dropout, layer_norm, activations, sequential.
+--- Layers without memory: linear, embedding, dropout, layer_norm, flatten, relu, identity,
+--- sequential.
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local initialise = require "lua_equi.nn.initialise"
@@ -89,6 +90,45 @@ basic.layer_norm = classes.class("layer_norm", {
     return core.layer_norm(x, self._shape, self.weight, self.bias, self.eps)
   end,
   extra = function(self) return table.concat(self._shape, " x ") end,
+})
+
+--- Dims from `first` to `last` as one: by default all but the first, so [B, C, H, W] becomes
+--- [B, C H W], in the order of the dims whatever the layout in memory.
+---
+--- Example:
+---     print(equi.nn.flatten()(equi.ones(2, 3, 4, 5)):size())   --> 2 60
+---@param first? integer default 2
+---@param last? integer default -1, the last
+basic.flatten = classes.class("flatten", {
+  new = function(self, first, last)
+    self.first, self.last = first or 2, last or -1
+    for name, d in pairs {first = self.first, last = self.last} do
+      if math.type(d) ~= "integer" or d == 0 then
+        error(("flatten: %s must be a dim, from 1 or negative from the end, got %s"):format(name,
+          arguments.shown(d)), 3)
+      end
+    end
+  end,
+  forward = function(self, x) return core.flatten(x, self.first, self.last) end,
+  extra = function(self) return ("%d, %d"):format(self.first, self.last) end,
+})
+
+--- max(x, 0) in every element.
+---
+--- Example:
+---     print(equi.nn.relu()(equi.tensor {-1, 2}):sum():item())   --> 2.0
+basic.relu = classes.class("relu", {
+  new = function(_, opts) options.check("relu", opts, {}) end,
+  forward = function(_, x) return core.relu(x) end,
+})
+
+--- x as it is: a place for a layer that is not there.
+---
+--- Example:
+---     print(equi.nn.identity()(equi.ones(3)):sum():item())   --> 3.0
+basic.identity = classes.class("identity", {
+  new = function(_, opts) options.check("identity", opts, {}) end,
+  forward = function(_, x) return x end,
 })
 
 --- One after the other. Entries are modules or functions; found under 1, 2, 3 ...

@@ -204,11 +204,11 @@ $(BUILD)/found: $(BUILD)/flags
 # ---- what must be installed ----
 
 DEBIAN      := libc6-dev lua5.4 liblua5.4-dev libopenblas-openmp-dev libpng-dev zlib1g-dev libjpeg-dev pkgconf
-DEBIAN_TEST := lua-busted lua-check luarocks clang-format-14 ccache
+DEBIAN_TEST := curl lua-busted lua-check luarocks clang-format-14 ccache
 ELSEWHERE   := 'Fedora:   dnf install gcc lua lua-devel openblas-devel libpng-devel zlib-devel libjpeg-turbo-devel pkgconf' \
                'Arch:     pacman -S gcc lua openblas libpng zlib libjpeg-turbo pkgconf' \
                'Homebrew: brew install gcc lua openblas libpng zlib jpeg-turbo pkgconf' \
-               'The tests also need ccache, luarocks, clang-format 14, and from LuaRocks busted and luacheck.'
+               'The tests also need ccache, curl, luarocks, clang-format 14, and from LuaRocks busted and luacheck.'
 
 # $(call install,packages): silent when all of them are there, and it does not ask.
 define install

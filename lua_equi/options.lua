@@ -398,7 +398,8 @@ local function help_row(option)
     if option.choices then notes[#notes + 1] = table.concat(option.choices, " | ") end
     local range = range_text(option)
     if range ~= "" then notes[#notes + 1] = range end
-    local none = option.default == nil or option.default == ""
+    local none = option.default == nil or option.default == "" or
+      option.list and #option.default == 0
     notes[#notes + 1] = none and "none by default" or "default "
       .. show(option.default):gsub('"', "")
   end

@@ -80,6 +80,22 @@ describe("Ctrl-C", function()
     state()
   ]], in_order)
 
+  case("stops one sum over everything", [[
+    local x = equi.ones(1):expand(400000000000)
+    state()
+    hit(0.3)
+    report(pcall(function() x:sum() report "never" end))
+    state()
+  ]], in_order)
+
+  case("stops the sorting of one long line", [[
+    local x = equi.rand(20000000)
+    state()
+    hit(0.3)
+    report(pcall(function() x:sort() report "never" end))
+    state()
+  ]], in_order)
+
   case("stops a long matrix product", [[
     local x = equi.ones(3000, 3000)
     state()

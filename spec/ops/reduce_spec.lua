@@ -246,6 +246,30 @@ describe("reductions", function()
     oracle.near(equi.full({1000, 1000}, 0.1):sum(), 1e5, 1e-6)
   end)
 
+  it("sum tall columns and long parts, the same on one and two threads", function()
+    local x = equi.arange(70003 * 5):remainder(1013):to("f64"):reshape(70003, 5)
+    local image = equi.arange(3 * 7 * 90 * 70):remainder(1013):to("f64"):reshape(3, 7, 90, 70)
+    local threads, first = equi.threads(), nil
+    local function bytes()
+      local y = image:float():channels_last()
+      return (x:float() / 7):sum(1):tobytes() .. (x:float() / 7):sum():tobytes()
+        .. (y / 7):sum({1, 3, 4}):tobytes()
+    end
+    for _, count in ipairs {1, 2} do
+      equi.threads(count)
+      first = first or bytes()
+      assert.equal(first, bytes())
+    end
+    equi.threads(threads)
+    for column = 1, 5 do
+      local want = 0
+      for _, v in ipairs(x[{{}, column}]:totable()) do want = want + v end
+      assert.equal(want, x:sum(1)[column]:item())
+    end
+    assert.same(image:sum({1, 3, 4}):totable(), image:channels_last():sum({1, 3, 4}):totable())
+    assert.equal(x:sum(1):sum():item(), x:sum():item())
+  end)
+
   it("say what is wrong with dims and dtypes", function()
     local x = equi.zeros(2, 3)
     for _, name in ipairs {"sum", "mean", "prod", "amax", "amin", "var", "std", "any", "all",

@@ -138,6 +138,22 @@ describe("sort", function()
   end)
 end)
 
+describe("a long line", function()
+  it("is sorted in pieces, the same on one and two threads", function()
+    local n = 150001
+    local x = equi.arange(n):mul(7919):remainder(1009) -- every value many times: order is stable
+    local want = order(x:totable(), false)
+    local threads = equi.threads()
+    for _, count in ipairs {1, 2} do
+      equi.threads(count)
+      local y, at = x:sort()
+      assert.same(want, at:totable())
+      assert.is_true(y:eq(x:take(at)):all():item())
+    end
+    equi.threads(threads)
+  end)
+end)
+
 describe("unique", function()
   it("gives the values in order, where each went, how often", function()
     local x = equi.tensor {{3, 1, 3}, {-2, 1, 3}}

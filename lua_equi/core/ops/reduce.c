@@ -35,15 +35,50 @@ static void FN(sum_rows)(const plan *p, int64_t begin, int64_t end) {
   }
 }
 
-/* Reduced dims outside, one kept dim contiguous inside: add whole rows instead of striding. */
-EQ_SIMD static void FN(add_row)(T *y, const T *x, int64_t n) {
-  for (int64_t i = 0; i < n; i++) y[i] += x[i];
+/* Reduced elements [begin, end) of result r. */
+static double FN(part_sum)(const plan *p, int64_t r, int64_t begin, int64_t end) {
+  const T *x = (const T *)(const void *)p->x + offset_of(r, p->nkept, p->kept_size, p->kept_stride);
+  double sum = 0;
+  while (begin < end) {
+    int64_t k = begin / p->inner, i = begin % p->inner;
+    int64_t n = end - begin < p->inner - i ? end - begin : p->inner - i;
+    const T *row = x + offset_of(k, p->nred, p->red_size, p->red_stride) + i * p->step;
+    sum += FN(long_sum)(row, n, p->step);
+    begin += n;
+  }
+  return sum;
+}
+
+/* Kept columns [from, from + n), n <= COLUMNS, of the reduced rows [begin, end): whole rows are
+ * added instead of striding; every BLOCK rows the sums move on to doubles. */
+EQ_SIMD static void FN(column_sum)(const plan *p, int64_t from, int64_t n, int64_t begin,
+                                   int64_t end, double *sum) {
+  T part[COLUMNS];
+  for (int64_t j = 0; j < n; j++) sum[j] = 0;
+  for (int64_t block = begin; block < end; block += BLOCK) {
+    int64_t last = block + BLOCK < end ? block + BLOCK : end;
+    for (int64_t j = 0; j < n; j++) part[j] = 0;
+    for (int64_t k = block; k < last; k++) {
+      const T *row = (const T *)(const void *)p->x + from + k % p->inner * p->step +
+                     offset_of(k / p->inner, p->nred, p->red_size, p->red_stride);
+      for (int64_t j = 0; j < n; j++) part[j] += row[j];
+    }
+    for (int64_t j = 0; j < n; j++) sum[j] += (double)part[j];
+  }
+}
+
+static void FN(add_parts)(const parts *w, T *y) {
+  for (int64_t r = 0; r < w->kept; r++) {
+    double sum = 0;
+    for (int64_t q = 0; q < w->count; q++) sum += w->sum[q * w->kept + r];
+    y[r] = (T)sum;
+  }
 }
 #else
 #include "../equi.h"
 #include <string.h>
 
-enum { LANES = 16, BLOCK = 1024, PIECE = 32768 };
+enum { LANES = 16, BLOCK = 1024, PIECE = 32768, COLUMNS = 256, MAX_PARTS = 4096 };
 
 typedef struct plan {
   const char *x;
@@ -54,6 +89,14 @@ typedef struct plan {
   int64_t red_size[EQ_MAXDIM], red_stride[EQ_MAXDIM];
   int64_t rows, inner, step; /* the innermost reduced dim */
 } plan;
+
+/* The reduced elements of every result cut into `count` parts of `len`, each with its own sum. */
+typedef struct parts {
+  const plan *p;
+  bool columns;
+  int64_t kept, len, count, all;
+  double *sum; /* [count][kept] */
+} parts;
 
 static inline int64_t offset_of(int64_t i, int n, const int64_t *size, const int64_t *stride) {
   int64_t at = 0;
@@ -105,24 +148,38 @@ static void sum_piece(int64_t begin, int64_t end, void *ctx) {
   FLOAT_CALL(p->dtype, sum_rows, (p, begin, end));
 }
 
-/* Columns sum: kept dims are the contiguous tail, reduced dims lead. */
-static void column_piece(int64_t begin, int64_t end, void *ctx) {
-  const plan *p = ctx;
-  size_t size = eq_size(p->dtype);
-  memset(p->y + (size_t)begin * size, 0, (size_t)(end - begin) * size);
-  for (int64_t k = 0; k < p->rows; k++) {
-    int64_t at = offset_of(k, p->nred, p->red_size, p->red_stride);
-    for (int64_t i = 0; i < p->inner; i++) {
-      const char *row = p->x + (size_t)(at + i * p->step + begin) * size;
-      char *y = p->y + (size_t)begin * size;
-      if (p->dtype == EQ_F32)
-        add_row_f32((float *)(void *)y, (const float *)(const void *)row, end - begin);
-      else
-        add_row_f64((double *)(void *)y, (const double *)(const void *)row, end - begin);
+static void parts_piece(int64_t begin, int64_t end, void *ctx) {
+  const parts *w = ctx;
+  const plan *p = w->p;
+  for (int64_t q = begin; q < end; q++) {
+    int64_t from = q * w->len, to = from + w->len < w->all ? from + w->len : w->all;
+    double *sum = w->sum + q * w->kept;
+    for (int64_t r = 0; r < w->kept && !w->columns; r++)
+      sum[r] = p->dtype == EQ_F32 ? part_sum_f32(p, r, from, to) : part_sum_f64(p, r, from, to);
+    for (int64_t r = 0; r < w->kept && w->columns; r += COLUMNS) {
+      int64_t n = w->kept - r < COLUMNS ? w->kept - r : COLUMNS;
+      FLOAT_CALL(p->dtype, column_sum, (p, r, n, from, to, sum + r));
     }
   }
 }
 
+/* Few results of many elements each, or columns: the parts run in parallel, their sums are added in
+ * order. */
+static int sum_in_parts(const plan *p, int64_t kept, bool columns) {
+  parts w = {.p = p, .columns = columns, .kept = kept, .all = p->rows * p->inner};
+  int64_t least = columns ? BLOCK / 4 : PIECE;
+  w.len = PIECE / kept > least ? PIECE / kept : least;
+  if (w.len * MAX_PARTS < w.all) w.len = (w.all + MAX_PARTS - 1) / MAX_PARTS;
+  w.count = (w.all + w.len - 1) / w.len;
+  size_t bytes = (size_t)(w.count * kept) * sizeof *w.sum;
+  if (!(w.sum = eq_alloc(bytes))) return EQ_NOMEM;
+  int bad = eq_parallel_for(w.count, 1, parts_piece, &w);
+  if (!bad) FLOAT_CALL(p->dtype, add_parts, (&w, (void *)p->y));
+  eq_free(w.sum, bytes);
+  return bad;
+}
+
+/* Kept dims are the contiguous tail, reduced dims lead. */
 static bool is_column_sum(const plan *p, int64_t kept) {
   int64_t s = 1;
   for (int d = p->nkept - 1; d >= 0; d--) {
@@ -155,10 +212,8 @@ static int sum_run(eq_call *c) {
     sum_ints(&p, kept);
     return EQ_OK;
   }
-  if (is_column_sum(&p, kept)) {
-    int64_t grain = each ? PIECE / each : PIECE;
-    return eq_parallel_for(kept, grain < 64 ? 64 : grain, column_piece, &p);
-  }
+  if (each && is_column_sum(&p, kept)) return sum_in_parts(&p, kept, true);
+  if (kept && kept < 8 && each > PIECE) return sum_in_parts(&p, kept, false);
   int64_t grain = each ? PIECE / each : PIECE;
   return eq_parallel_for(kept, grain < 1 ? 1 : grain, sum_piece, &p);
 }

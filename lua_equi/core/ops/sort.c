@@ -15,30 +15,54 @@ static inline bool FN(before)(T a, T b, bool down) {
   return a < b || (NAN_OF(b) && !NAN_OF(a));
 }
 
-/* Runs of RUN by insertion, then merged in rounds between e and f. Returns where the result is. */
-static FN(entry) * FN(merge_sort)(FN(entry) * e, FN(entry) * f, int64_t n, bool down) {
-  for (int64_t r = 0; r < n; r += RUN)
-    for (int64_t i = r + 1; i < n && i < r + RUN; i++) {
-      FN(entry) x = e[i];
-      int64_t j = i;
-      for (; j > r && FN(before)(x.key, e[j - 1].key, down); j--) e[j] = e[j - 1];
-      e[j] = x;
-    }
-  for (int64_t w = RUN; w < n; w *= 2) {
-    for (int64_t a = 0; a < n; a += 2 * w) {
-      int64_t mid = a + w < n ? a + w : n, end = a + 2 * w < n ? a + 2 * w : n, i = a, j = mid;
-      for (int64_t k = a; k < end; k++)
-        f[k] = j < end && (i >= mid || FN(before)(e[j].key, e[i].key, down)) ? e[j++] : e[i++];
-    }
-    FN(entry) *swap = e;
-    e = f, f = swap;
+/* Run number r of RUN entries, by insertion. */
+static void FN(sort_run)(FN(entry) * e, int64_t r, int64_t n, bool down) {
+  for (int64_t i = r * RUN + 1; i < n && i < (r + 1) * RUN; i++) {
+    FN(entry) x = e[i];
+    int64_t j = i;
+    for (; j > r * RUN && FN(before)(x.key, e[j - 1].key, down); j--) e[j] = e[j - 1];
+    e[j] = x;
   }
-  return e;
+}
+
+/* Pair number p of runs of w entries, from e to f. */
+static void FN(merge)(const FN(entry) * e, FN(entry) * f, int64_t p, int64_t w, int64_t n,
+                      bool down) {
+  int64_t a = p * 2 * w, mid = a + w < n ? a + w : n, end = a + 2 * w < n ? a + 2 * w : n;
+  for (int64_t k = a, i = a, j = mid; k < end; k++)
+    f[k] = j < end && (i >= mid || FN(before)(e[j].key, e[i].key, down)) ? e[j++] : e[i++];
+}
+
+static void FN(run_piece)(int64_t begin, int64_t end, void *ctx) {
+  const round_of *o = ctx;
+  for (int64_t r = begin; r < end; r++) FN(sort_run)(o->e, r, o->n, o->down);
+}
+
+static void FN(merge_piece)(int64_t begin, int64_t end, void *ctx) {
+  const round_of *o = ctx;
+  for (int64_t p = begin; p < end; p++) FN(merge)(o->e, o->f, p, o->w, o->n, o->down);
+}
+
+/* Runs, then rounds of merging between the entries and the room behind them: o->e is the result.
+ * Called for a line that is alone, the pieces of a round run in parallel and can be interrupted; in
+ * a region, or for a short line, they are one piece. */
+static int FN(merge_sort)(round_of *o) {
+  int64_t grain = o->alone ? 4096 : (o->n + RUN - 1) / RUN;
+  int bad = eq_parallel_for((o->n + RUN - 1) / RUN, grain, FN(run_piece), o);
+  for (o->w = RUN; o->w < o->n && !bad; o->w *= 2) {
+    int64_t pairs = (o->n + 2 * o->w - 1) / (2 * o->w);
+    grain = o->alone ? 4096 * RUN / (2 * o->w) : pairs;
+    bad = eq_parallel_for(pairs, grain < 1 ? 1 : grain, FN(merge_piece), o);
+    void *swap = o->e;
+    o->e = o->f, o->f = swap;
+    if (!bad && o->alone && o->n > 4096 * RUN && eq_poll && eq_poll()) bad = eq_stopped();
+  }
+  return bad;
 }
 
 /* Lines [begin, end): x and results are outer x n x inner. */
 static void FN(sort_lines)(int64_t begin, int64_t end, void *ctx) {
-  const job *q = ctx;
+  job *q = ctx;
   for (int64_t l = begin; l < end; l++) {
     int64_t at = l / q->inner * q->n * q->inner + l % q->inner;
     const T *x = (const T *)(const void *)q->x + at;
@@ -46,7 +70,9 @@ static void FN(sort_lines)(int64_t begin, int64_t end, void *ctx) {
     int64_t *id = q->id + at;
     FN(entry) *e = (FN(entry) *)q->scratch + l * 2 * q->n;
     for (int64_t i = 0; i < q->n; i++) e[i] = (FN(entry)){x[i * q->inner], i + EQ_BASE};
-    e = FN(merge_sort)(e, e + q->n, q->n, q->down);
+    round_of o = {.e = e, .f = e + q->n, .n = q->n, .down = q->down, .alone = q->alone};
+    if (FN(merge_sort)(&o)) q->stopped = true; /* alone: nobody else writes it */
+    e = o.e;
     for (int64_t i = 0; i < q->n; i++) {
       y[i * q->inner] = e[i].key;
       id[i * q->inner] = e[i].id;
@@ -66,8 +92,15 @@ typedef struct job {
   int64_t *id;
   void *scratch; /* 2 n entries a line */
   int64_t n, inner;
-  bool down;
+  bool down, alone, stopped;
 } job;
+
+/* One round of merging a line. */
+typedef struct round_of {
+  void *e, *f;  /* entries; room for as many */
+  int64_t n, w; /* w: length of the sorted runs */
+  bool down, alone;
+} round_of;
 
 #define EQ_FILE "ops/sort.c"
 #include "../floats.h"
@@ -102,9 +135,10 @@ static int sort_run(eq_call *c) {
   size_t bytes = (size_t)x->numel * 2 * sizeof(entry_f64);
   if (!(q.scratch = eq_alloc(bytes))) return EQ_NOMEM;
   int64_t grain = 4096 / q.n;
+  q.alone = x->numel == q.n;
   int bad = eq_parallel_for(x->numel / q.n, grain < 1 ? 1 : grain, lines[x->dtype], &q);
   eq_free(q.scratch, bytes);
-  return bad;
+  return bad ? bad : q.stopped ? eq_stopped() : EQ_OK;
 }
 
 static int sort_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {

@@ -33,6 +33,13 @@ typedef struct eq_micro_job {
   bool relu;
 } eq_micro_job;
 
+/* An order of the rows of a panel: number q of a column lies at place[q % period] + q / period *
+ * step, or is left out when the place is negative. So [channel][tap] becomes [tap][channel]. */
+typedef struct eq_taps {
+  int64_t period, step;
+  const int64_t *place;
+} eq_taps;
+
 struct eq_sgemm;
 typedef struct eq_micro_set {
   const char *name;
@@ -43,6 +50,11 @@ typedef struct eq_micro_set {
   void (*run)(const eq_micro_job *job);
   void (*pack_rows)(const float *b, int64_t bks, int64_t k, int64_t n, float *panels);
   void (*pack_columns)(const float *b, int64_t bns, int64_t k, int64_t n, float *panels);
+  /* One panel of n columns, bns apart, of k numbers each; and back. */
+  void (*pack_taps)(const float *b, int64_t bns, int64_t k, int64_t n, const eq_taps *taps,
+                    float *panel);
+  void (*unpack_taps)(const float *panel, int64_t k, int64_t n, const eq_taps *taps, float *b,
+                      int64_t bns);
   void (*skinny)(const struct eq_sgemm *g);
 } eq_micro_set;
 

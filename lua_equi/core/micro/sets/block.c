@@ -122,6 +122,14 @@ static void run(const eq_micro_job *job) {
   }
 }
 
-const eq_micro_set SET(eq_micro) = {
-    SET_NAME,      ROWS, LANES, WIDTH, FAST, run, SET(eq_pack_rows), SET(eq_pack_columns),
-    SET(eq_skinny)};
+const eq_micro_set SET(eq_micro) = {.name = SET_NAME,
+                                    .rows = ROWS,
+                                    .lanes = LANES,
+                                    .width = WIDTH,
+                                    .fast = FAST,
+                                    .run = run,
+                                    .pack_rows = SET(eq_pack_rows),
+                                    .pack_columns = SET(eq_pack_columns),
+                                    .pack_taps = SET(eq_pack_taps),
+                                    .unpack_taps = SET(eq_unpack_taps),
+                                    .skinny = SET(eq_skinny)};

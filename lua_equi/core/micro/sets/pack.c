@@ -22,25 +22,68 @@ void SET(eq_pack_rows)(const float *b, int64_t bks, int64_t k, int64_t n, float 
   }
 }
 
-/* Columns j .. j + cols of b[p + j * bns] into a panel's lanes at `to`; missing ones are 0. */
-static void turn_over(const float *b, int64_t bns, int64_t k, int64_t cols, float *to) {
-  vec v[LANES];
-  int64_t p = 0;
-  for (; p + LANES <= k; p += LANES, to += LANES * WIDTH) {
-    if (cols >= LANES)
-      for (int j = 0; j < LANES; j++) v[j] = load(b + j * bns + p);
+/* Numbers p .. p + n of `cols` columns, bns apart, as n rows of a vector; missing ones are 0. */
+INLINE void turned(const float *b, int64_t bns, int64_t cols, int n, vec *v) {
+  for (int j = 0; j < LANES; j++) {
+    if (j >= cols)
+      v[j] = ZERO;
     else
-      for (int j = 0; j < LANES; j++) v[j] = j < cols ? load(b + j * bns + p) : ZERO;
-    turn(v);
-    for (int i = 0; i < LANES; i++) store(to + i * WIDTH, v[i]);
+      v[j] = n == LANES ? load(b + j * bns) : load_part(b + j * bns, n);
   }
-  for (; p < k; p++, to += WIDTH)
-    for (int64_t j = 0; j < LANES; j++) to[j] = j < cols ? b[j * bns + p] : 0;
+  turn(v);
 }
 
+INLINE int rows_left(int64_t k, int64_t p) { return k - p < LANES ? (int)(k - p) : LANES; }
+
 void SET(eq_pack_columns)(const float *b, int64_t bns, int64_t k, int64_t n, float *panels) {
-  for (int64_t j = 0; j < n; j += WIDTH, b += WIDTH * bns, panels += k * WIDTH) {
-    turn_over(b, bns, k, n - j, panels);
-    turn_over(b + LANES * bns, bns, k, n - j - LANES, panels + LANES);
+  vec v[LANES];
+  for (int64_t j = 0; j < n; j += WIDTH, panels += k * WIDTH)
+    for (int64_t half = 0; half < WIDTH; half += LANES)
+      for (int64_t p = 0; p < k; p += LANES) {
+        const int rows = rows_left(k, p);
+        turned(b + (j + half) * bns + p, bns, n - j - half, rows, v);
+        for (int i = 0; i < rows; i++) store(panels + (p + i) * WIDTH + half, v[i]);
+      }
+}
+
+/* One panel whose rows are in another order than in b: number q of a column goes to
+ * place[q % period] + q / period * step, nowhere when that place is negative. */
+void SET(eq_pack_taps)(const float *b, int64_t bns, int64_t k, int64_t n, const eq_taps *taps,
+                       float *panel) {
+  vec v[LANES];
+  for (int64_t half = 0; half < WIDTH; half += LANES) {
+    int64_t tap = 0, at = half;
+    for (int64_t p = 0; p < k; p += LANES) {
+      const int rows = rows_left(k, p);
+      turned(b + half * bns + p, bns, n - half, rows, v);
+      for (int i = 0; i < rows; i++) {
+        if (taps->place[tap] >= 0) store(panel + taps->place[tap] + at, v[i]);
+        if (++tap == taps->period) tap = 0, at += taps->step;
+      }
+    }
+  }
+}
+
+/* And back: the rows of a panel into columns. */
+void SET(eq_unpack_taps)(const float *panel, int64_t k, int64_t n, const eq_taps *taps, float *b,
+                         int64_t bns) {
+  vec v[LANES];
+  for (int64_t half = 0; half < n; half += LANES) {
+    int64_t tap = 0, at = half;
+    for (int64_t p = 0; p < k; p += LANES) {
+      const int rows = rows_left(k, p);
+      for (int i = 0; i < LANES; i++) {
+        v[i] = i < rows ? load(panel + taps->place[tap] + at) : ZERO;
+        if (i < rows && ++tap == taps->period) tap = 0, at += taps->step;
+      }
+      turn(v);
+      for (int j = 0; j < LANES && half + j < n; j++) {
+        float *to = b + (half + j) * bns + p;
+        if (rows == LANES)
+          store(to, v[j]);
+        else
+          store_part(to, v[j], rows);
+      }
+    }
   }
 }

@@ -1,8 +1,9 @@
 /* vec.h -- what the files of this folder share: one vector type, its length given by the compiler.
  *
- * Every .c file here is compiled once per instruction set, with EQ_MICRO_SET as the set's name: vector
- * length, rows of a block and the names of shared functions follow from that. The sources use the
- * vector types of gcc and clang; intrinsics only where those have no words: parts of a vector. */
+ * Every .c file here is compiled once per instruction set, with EQ_MICRO_SET as the set's name:
+ * vector length, rows of a block and the names of shared functions follow from that. The sources
+ * use the vector types of gcc and clang; intrinsics only where those have no words: parts of a
+ * vector. */
 #ifndef EQ_VEC_H
 #define EQ_VEC_H
 #include "../gemm.h"
@@ -79,6 +80,10 @@ INLINE void store_part(float *p, vec v, int n) {
 extern const eq_micro_set SET(eq_micro);
 void SET(eq_pack_rows)(const float *b, int64_t bks, int64_t k, int64_t n, float *panels);
 void SET(eq_pack_columns)(const float *b, int64_t bns, int64_t k, int64_t n, float *panels);
+void SET(eq_pack_taps)(const float *b, int64_t bns, int64_t k, int64_t n, const eq_taps *taps,
+                       float *panel);
+void SET(eq_unpack_taps)(const float *panel, int64_t k, int64_t n, const eq_taps *taps, float *b,
+                         int64_t bns);
 void SET(eq_skinny)(const eq_sgemm *g);
 
 /* ---- LANES vectors as a square, turned over in registers ---- */

@@ -11,6 +11,7 @@ for name, value in pairs(core) do
   equi[name] = value
 end
 equi.fail_allocation = nil -- for tests, which find it in equi.core
+equi.list_folder = nil     -- a part of equi.data.image_folder
 for _, name in ipairs {"read", "write", "resize", "batch", "pool", "max_pixels"} do
   equi["image_" .. name] = nil -- parts of equi.image and equi.data.loader
 end

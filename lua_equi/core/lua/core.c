@@ -62,6 +62,7 @@ int luaopen_lua_equi_core(lua_State *L) {
   eq_lua_index(L);
   eq_lua_image(L);
   eq_lua_loader(L);
+  eq_lua_folder(L);
   eq_lua_backend(L);
   eq_lua_file(L);
   eq_lua_interrupt(L);

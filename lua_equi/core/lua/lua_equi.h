@@ -79,6 +79,7 @@ int eq_lua_custom(lua_State *L);
 int eq_lua_print(lua_State *L);
 int eq_lua_image(lua_State *L);
 int eq_lua_loader(lua_State *L);
+void eq_lua_folder(lua_State *L);
 int eq_lua_backend(lua_State *L);
 int eq_lua_file(lua_State *L);
 int eq_lua_interrupt(lua_State *L);

@@ -150,6 +150,83 @@ function map.Flatten(a, x)
 end
 function map.NonZero(_, x) return x:nonzero():t() - 1 end
 
+-- ---- images ----
+-- {top, left, bottom, right} of a window that slides over x, whose result has ceil(size / stride).
+local function sides(a, x, kernel)
+  local stride, dilation = a.strides or {1, 1}, a.dilations or {1, 1}
+  if (a.auto_pad or "NOTSET") == "NOTSET" then return a.pads or {0, 0, 0, 0} end
+  if a.auto_pad == "VALID" then return {0, 0, 0, 0} end
+  local pads = {}
+  for d = 1, 2 do
+    local n, covers = x:size(d + 2), (kernel[d] - 1) * dilation[d] + 1
+    local all = math.max(0, ((n + stride[d] - 1) // stride[d] - 1) * stride[d] + covers - n)
+    local less = all // 2
+    pads[d] = a.auto_pad == "SAME_UPPER" and less or all - less
+    pads[d + 2] = all - pads[d]
+  end
+  return pads
+end
+local function pairs_of(pads) return {pads[2], pads[4], pads[1], pads[3]} end
+
+function map.Conv(a, x, w, b)
+  if x.ndim ~= 4 then return nil end
+  return equi.conv2d(x, w, b, {stride = a.strides or 1, padding = sides(a, x, a.kernel_shape),
+    dilation = a.dilations or 1, groups = a.group or 1})
+end
+function map.ConvTranspose(a, x, w, b)
+  local pads = a.pads or {0, 0, 0, 0}
+  if x.ndim ~= 4 or a.output_shape or a.auto_pad or pads[1] ~= pads[3] or pads[2] ~= pads[4] then
+    return nil
+  end
+  return equi.conv_transpose2d(x, w, b, {stride = a.strides or 1, padding = {pads[1], pads[2]},
+    output_padding = a.output_padding or 0, dilation = a.dilations or 1, groups = a.group or 1})
+end
+function map.MaxPool(a, x)
+  if x.ndim ~= 4 or not floats(x) or a.storage_order then return nil end
+  x = x:pad(pairs_of(sides(a, x, a.kernel_shape)), {value = -math.huge})
+  return equi.max_pool2d(x, a.kernel_shape, {stride = a.strides or 1,
+    dilation = a.dilations or 1, ceil_mode = a.ceil_mode == 1})
+end
+function map.AveragePool(a, x)
+  if x.ndim ~= 4 then return nil end
+  local k, pads = a.kernel_shape, sides(a, x, a.kernel_shape)
+  local even = pads[1] == pads[3] and pads[2] == pads[4] and pads[1] <= k[1] // 2 and
+    pads[2] <= k[2] // 2
+  if a.count_include_pad == 1 then x = x:pad(pairs_of(pads))
+  elseif not even then return nil end
+  return equi.avg_pool2d(x, k, {stride = a.strides or 1, ceil_mode = a.ceil_mode == 1,
+    padding = a.count_include_pad ~= 1 and {pads[1], pads[2]} or 0, count_include_pad = false})
+end
+function map.GlobalAveragePool(_, x) return equi.adaptive_avg_pool2d(x, 1) end
+function map.GlobalMaxPool(_, x) return equi.adaptive_max_pool2d(x, 1) end
+function map.Pad(a, x, pads, value)
+  local mode = ({constant = "constant", reflect = "reflect", edge = "replicate"})[a.mode]
+  local both, n = list(pads), x.ndim
+  local each = {}
+  for d = n, 1, -1 do each[#each + 1], each[#each + 2] = both[d], both[d + n] end
+  return x:pad(each, {mode = mode, value = value and value:item()})
+end
+function map.Resize(a, x, _, scales, want)
+  local how = a.coordinate_transformation_mode or "half_pixel"
+  local corners = how == "align_corners"
+  if a.mode == "nearest" then -- other roundings than ours, except where pixels are repeated
+    local times = scales and list(scales)
+    if not times or times[3] < 1 then return nil end
+    return equi.upsample(x, {size = {x:size(3) * times[3] // 1 | 0, x:size(4) * times[4] // 1 | 0}})
+  end
+  -- pytorch_half_pixel is what PyTorch did once: a single pixel took the first
+  if a.mode ~= "linear" or how:find "^tf_" or how:find "^pytorch" then return nil end
+  local o = {mode = "bilinear", align_corners = corners}
+  -- there the corners of a result of 2.4 pixels lie on those of x
+  if scales and corners and list(scales)[3] < 1 then return nil end
+  if scales then o.scale = list(scales)[3] else o.size = {table.unpack(list(want), 3, 4)} end
+  return equi.upsample(x, o)
+end
+function map.Upsample(_, x, scales)
+  local times = list(scales)
+  return equi.upsample(x, {size = {x:size(3) * times[3] // 1 | 0, x:size(4) * times[4] // 1 | 0}})
+end
+
 -- All vectors that have a row, {name = , node = }; made once, when the specs are collected.
 local function vectors()
   local found, pipe = {}, assert(io.popen("ls '" .. folder .. "'"))

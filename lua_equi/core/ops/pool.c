@@ -308,7 +308,7 @@ const eq_op ops_pool[] = {
             "floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1 rows, channels-last; "
             "with\nceil_mode that is rounded up: a window may reach over the end. Of equal numbers "
             "the first gets the\ngradient.",
-     .example = "local x = equi.arange(16):float():reshape(1, 1, 4, 4)\n"
+     .example = "local x = equi.linspace(1, 16, 16):reshape(1, 1, 4, 4)\n"
                 "print(equi.max_pool2d(x, 2):totable()[1][1][1][1])  --> 6.0\n"
                 "print(equi.max_pool2d(x, 3, {stride = 2, padding = 1}):size())  --> 1 1 2 2",
      .compose = max_pool2d,
@@ -344,7 +344,7 @@ const eq_op ops_pool[] = {
             "padding adds zeros, at most half the kernel; with\ncount_include_pad = false they do "
             "not count in the mean. `divisor` divides the sums in place of\nthe count. Sizes as in "
             "max_pool2d, channels-last.",
-     .example = "local x = equi.arange(16):float():reshape(1, 1, 4, 4)\n"
+     .example = "local x = equi.linspace(1, 16, 16):reshape(1, 1, 4, 4)\n"
                 "print(equi.avg_pool2d(x, 2):totable()[1][1][1][1])  --> 3.5",
      .compose = avg_pool2d,
      .where = EQ_HERE},
@@ -353,7 +353,7 @@ const eq_op ops_pool[] = {
      .doc = "The means of size = {height, width} (or one number for both) windows that cover x "
             "evenly, per channel:\nrows floor(i H / h) to ceil((i + 1) H / h), and columns so, "
             "channels-last. Size 1 is the mean of all pixels.",
-     .example = "local x = equi.arange(16):float():reshape(1, 1, 4, 4)\n"
+     .example = "local x = equi.linspace(1, 16, 16):reshape(1, 1, 4, 4)\n"
                 "print(equi.adaptive_avg_pool2d(x, 1):item())  --> 8.5",
      .compose = adaptive_avg_pool2d,
      .where = EQ_HERE},
@@ -361,7 +361,7 @@ const eq_op ops_pool[] = {
      .sig = "x:float, size:ints -> y",
      .doc = "The largest numbers of size = {height, width} (or one number for both) windows that "
             "cover x evenly, as\nthose of adaptive_avg_pool2d; NaN wins.",
-     .example = "local x = equi.arange(16):float():reshape(1, 1, 4, 4)\n"
+     .example = "local x = equi.linspace(1, 16, 16):reshape(1, 1, 4, 4)\n"
                 "print(equi.adaptive_max_pool2d(x, 1):item())  --> 16.0",
      .compose = adaptive_max_pool2d,
      .where = EQ_HERE},

@@ -83,6 +83,7 @@ static int resample_shape(eq_call *c) {
 static int resample_run(eq_call *c) {
   int n;
   bool turned = c->arg[4].i;
+  if (!c->out[0]->numel) return EQ_OK;
   eq_taps rows = {0}, cols = {0};
   eq_tensor *x = eq_channels_last(c->in[0]);
   int bad = x ? make_taps(&rows, eq_list(c, 0, &n), c->arg[2].f, turned) : (int)eq_error.status;

@@ -18,9 +18,10 @@
 enum {
   CHUNK = 16,              /* input channels whose taps are gathered at a time */
   BLOCK_BYTES = 640 << 10, /* transformed input of a block of tiles: over half of a 1 MiB cache */
-  ROUND_BYTES = 6 << 20,   /* and of all tiles of a round by panels */
+  ROUND_BYTES = 12 << 20,  /* and of all tiles of a round by panels */
   BY_PANELS = 256,         /* input channels from which a block would be too few tiles */
-  TILES = 56               /* most tiles of a block: four blocks of rows of the micro-kernel */
+
+  TILES = 56 /* most tiles of a block: four blocks of rows of the micro-kernel */
 };
 
 #define SET(name) extern const winograd_set eq_winograd_##name;
@@ -108,9 +109,14 @@ winograd_grid winograd_grid_of(int64_t oh, int64_t ow, int64_t batch) {
   int64_t down = (oh + SIDE - 1) / SIDE, across = (ow + SIDE - 1) / SIDE;
   return (winograd_grid){down, across, batch * down * across};
 }
-/* The part of a tile of side x side pixels from (i, j) on that lies in an h x w image. */
-winograd_tile winograd_cut(const eq_pixels *x, int64_t image, int64_t i, int64_t j, int side,
-                           int64_t h, int64_t w) {
+winograd_cursor winograd_at(const winograd_grid *g, int64_t tile) {
+  int64_t each = g->down * g->across;
+  return (winograd_cursor){tile / each, tile % each / g->across * SIDE, tile % g->across * SIDE};
+}
+/* The part of the tile that begins top above and left of its first result. */
+winograd_tile winograd_cut(const eq_pixels *x, const winograd_cursor *c, int64_t top, int64_t left,
+                           int side, int64_t h, int64_t w) {
+  int64_t i = c->i - top, j = c->j - left;
   winograd_tile at = {i < 0 ? -i : 0,
                       j < 0 ? -j : 0,
                       h - i < side ? h - i : side,
@@ -121,8 +127,18 @@ winograd_tile winograd_cut(const eq_pixels *x, int64_t image, int64_t i, int64_t
   if (at.top >= at.bottom || at.left >= at.right) /* nothing of it */
     at.top = at.left = at.bottom = at.right = 0;
   else
-    at.x += image * x->image + (i + at.top) * x->row + (j + at.left) * x->pixel;
+    at.x += c->image * x->image + (i + at.top) * x->row + (j + at.left) * x->pixel;
   return at;
+}
+/* Asks for the pixels of a tile, without the columns that the tile before it has, too. */
+void winograd_fetch(const winograd_tile *at, int64_t channels, int64_t known) {
+  enum { LINE = 16 };
+  int64_t skip = at->left >= known ? 0 : known - at->left;
+  for (int64_t i = at->top; i < at->bottom; i++)
+    for (int64_t j = skip; j < at->right - at->left; j++) {
+      const float *x = at->x + (i - at->top) * at->rows + j * at->pixels;
+      for (int64_t c = 0; c < channels; c += LINE) __builtin_prefetch(x + c, 0, 2);
+    }
 }
 
 /* ---- the way forward ---- */
@@ -142,11 +158,15 @@ typedef struct forward {
 
 static void transform_tiles(const forward *f, int64_t from, int64_t to, float *v) {
   const winograd_problem *p = f->p;
-  int64_t each = f->grid.down * f->grid.across;
-  for (int64_t t = from; t < to; t++, v += f->row) {
-    int64_t i = t % each / f->grid.across * SIDE, j = t % f->grid.across * SIDE;
-    winograd_tile at = winograd_cut(&p->x, t / each, i - p->top, j - p->left, SEEN, p->h, p->w);
-    eq_winograd_set()->input(&at, p->ci, v, f->plane, eq_micro()->width);
+  winograd_cursor at = winograd_at(&f->grid, from), soon = at;
+  int64_t t = from, ahead = from;
+  for (; t < to; t++, v += f->row, winograd_next(&f->grid, &at)) {
+    for (; ahead < t + WINOGRAD_AHEAD && ahead < to; ahead++, winograd_next(&f->grid, &soon)) {
+      winograd_tile x = winograd_cut(&p->x, &soon, p->top, p->left, SEEN, p->h, p->w);
+      winograd_fetch(&x, p->ci, soon.j > 0 ? 2 : 0);
+    }
+    winograd_tile x = winograd_cut(&p->x, &at, p->top, p->left, SEEN, p->h, p->w);
+    eq_winograd_set()->input(&x, p->ci, v, f->plane, eq_micro()->width);
   }
 }
 
@@ -154,18 +174,18 @@ static void transform_tiles(const forward *f, int64_t from, int64_t to, float *v
 static void finish_tiles(const forward *f, int64_t from, int64_t to, int64_t panel,
                          const float *m) {
   const winograd_problem *p = f->p;
-  int64_t each = f->grid.down * f->grid.across, width = eq_micro()->width, o = panel * width;
+  int64_t width = eq_micro()->width, o = panel * width;
   int64_t channels = p->co - o < width ? p->co - o : width;
-  for (int64_t t = from; t < to; t++, m += width) {
-    int64_t i = t % each / f->grid.across * SIDE, j = t % f->grid.across * SIDE;
-    int64_t at = t / each * p->y.image + i * p->y.row + j * p->y.pixel + o;
-    winograd_result r = {p->oh - i < SIDE ? (int)(p->oh - i) : SIDE,
-                         p->ow - j < SIDE ? (int)(p->ow - j) : SIDE,
-                         (float *)(void *)p->y.data + at,
+  winograd_cursor at = winograd_at(&f->grid, from);
+  for (int64_t t = from; t < to; t++, m += width, winograd_next(&f->grid, &at)) {
+    int64_t first = at.image * p->y.image + at.i * p->y.row + at.j * p->y.pixel + o;
+    winograd_result r = {p->oh - at.i < SIDE ? (int)(p->oh - at.i) : SIDE,
+                         p->ow - at.j < SIDE ? (int)(p->ow - at.j) : SIDE,
+                         (float *)(void *)p->y.data + first,
                          p->y.row,
                          p->y.pixel,
                          p->bias ? p->bias + o : NULL,
-                         p->add ? p->add + at : NULL,
+                         p->add ? p->add + first : NULL,
                          p->relu};
     eq_winograd_set()->output(m, f->mplane, channels, &r);
   }

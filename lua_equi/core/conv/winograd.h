@@ -47,7 +47,8 @@ enum {
   SEEN = 6, /* of the input that it sees */
   PLACES = 36,
   TAPS = 9,
-  WINOGRAD_WIDTH = EQ_MICRO_WIDTH
+  WINOGRAD_WIDTH = EQ_MICRO_WIDTH,
+  WINOGRAD_AHEAD = 2 /* tiles whose pixels are asked for in advance */
 };
 /* Channels in whole vectors; panels of two vectors, the last of one if that will do. */
 static inline int64_t winograd_padded(int64_t n) {
@@ -66,8 +67,20 @@ typedef struct winograd_grid {
   int64_t down, across, tiles; /* of an image; of all */
 } winograd_grid;
 winograd_grid winograd_grid_of(int64_t oh, int64_t ow, int64_t batch);
-winograd_tile winograd_cut(const eq_pixels *x, int64_t image, int64_t i, int64_t j, int side,
-                           int64_t h, int64_t w);
+/* Where a tile is: its image, and its first result. */
+typedef struct winograd_cursor {
+  int64_t image, i, j;
+} winograd_cursor;
+winograd_cursor winograd_at(const winograd_grid *g, int64_t tile);
+static inline void winograd_next(const winograd_grid *g, winograd_cursor *c) {
+  if ((c->j += SIDE) < g->across * SIDE) return;
+  c->j = 0;
+  if ((c->i += SIDE) < g->down * SIDE) return;
+  c->i = 0, c->image++;
+}
+winograd_tile winograd_cut(const eq_pixels *x, const winograd_cursor *c, int64_t top, int64_t left,
+                           int side, int64_t h, int64_t w);
+void winograd_fetch(const winograd_tile *at, int64_t channels, int64_t known);
 
 /* ---- scratch memory: a slot for each thread, got before the parallel region ---- */
 enum { WINOGRAD_SLOTS = 64 };

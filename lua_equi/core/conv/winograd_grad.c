@@ -6,19 +6,23 @@
  * the gradients as if they were the taps, and each place is a product [C x tiles] with
  * [tiles x O]. These are summed over all tiles and go back to 3 x 3 taps once, at the end.
  *
- * The sums of many channels are large: all threads work on one block of tiles after another. Those
- * of few channels are small: the tiles are cut into parts with sums of their own, a thread goes
- * through a part alone, and what it made stays in its cache. The parts depend on sizes only. */
+ * The sums are four times as large as the weights, hence three ways. Few tiles: all are transformed
+ * first, then each thread takes some channels through to their taps, and the sums of all never
+ * exist. Few channels: the tiles are cut into parts with sums of their own, a thread goes through a
+ * part alone, and what it made stays in its cache. Else all threads work on one block of tiles
+ * after another. Which way, and the order of every sum, depends on sizes only. */
 #include "winograd.h"
 #include <string.h>
 
 enum {
-  PART_BYTES = 1 << 20, /* sums of a part; larger ones are not made twice */
-  PARTS = 8,
+  WHOLE_BYTES = 24 << 20,  /* all transformed tiles, when these are few */
+  CHUNK = 112,             /* input channels that a thread takes at a time then */
+  PART_BYTES = 1 << 20,    /* sums of a part; larger ones are not made twice */
+  PARTS = 8,               /* at most */
   PART_TILES = 128,        /* fewest tiles that are worth sums of their own */
-  BLOCK_BYTES = 768 << 10, /* transformed tiles of a part, */
-  ROUND_BYTES = 6 << 20,   /* and of all threads together */
-  FEWEST = 32              /* tiles of a block: the sums are read and written for each */
+  BLOCK_BYTES = 768 << 10, /* transformed tiles of a block of a part, */
+  ROUND_BYTES = 24 << 20,  /* and of one of all threads: the sums are read and written for each */
+  FEWEST = 32              /* tiles of a block, for the same reason */
 };
 
 typedef struct backward {
@@ -27,13 +31,13 @@ typedef struct backward {
   bool spread;                /* over threads */
   int64_t block, parts, part; /* tiles of a block; parts, and tiles of each */
   int64_t vrow, vplane, zpanel, zplane;
-  float *sums; /* [parts, 36, ci, padded co] */
-  winograd_slots slots;
+  float *sums;          /* [parts, 36, ci, padded co] */
+  winograd_slots slots; /* transformed tiles, or sums of a chunk with a panel */
 } backward;
 
 /* A block of tiles on its way: transformed input v and gradients z. */
 typedef struct block {
-  const backward *f;
+  backward *f;
   int64_t from, tiles;
   float *v, *z, *sums;
   bool first;
@@ -43,46 +47,104 @@ static void transform(int64_t begin, int64_t end, void *ctx) {
   const block *b = ctx;
   const backward *f = b->f;
   const eq_conv *g = f->g;
-  int64_t each = f->grid.down * f->grid.across, width = eq_micro()->width;
-  for (int64_t t = begin; t < end; t++) {
-    int64_t at = b->from + t, image = at / each;
-    int64_t i = at % each / f->grid.across * SIDE, j = at % f->grid.across * SIDE;
-    winograd_tile x = winograd_cut(&g->x, image, i - g->top, j - g->left, SEEN, g->h, g->w);
-    winograd_tile y = winograd_cut(&g->y, image, i, j, SIDE, g->oh, g->ow);
+  int64_t width = eq_micro()->width;
+  winograd_cursor at = winograd_at(&f->grid, b->from + begin), soon = at;
+  int64_t t = begin, ahead = begin;
+  for (; t < end; t++, winograd_next(&f->grid, &at)) {
+    for (; ahead < t + WINOGRAD_AHEAD && ahead < end; ahead++, winograd_next(&f->grid, &soon)) {
+      winograd_tile x = winograd_cut(&g->x, &soon, g->top, g->left, SEEN, g->h, g->w);
+      winograd_tile y = winograd_cut(&g->y, &soon, 0, 0, SIDE, g->oh, g->ow);
+      winograd_fetch(&x, g->ci, soon.j > 0 ? 2 : 0);
+      winograd_fetch(&y, g->co, 0);
+    }
+    winograd_tile x = winograd_cut(&g->x, &at, g->top, g->left, SEEN, g->h, g->w);
+    winograd_tile y = winograd_cut(&g->y, &at, 0, 0, SIDE, g->oh, g->ow);
     eq_winograd_set()->input(&x, g->ci, b->v + t * f->vrow, f->vplane, width);
     eq_winograd_set()->gradient(&y, g->co, b->z + t * width, f->zplane, f->zpanel);
   }
 }
 
-/* Product of a place with a panel of output channels; a unit is one of both. */
-static void multiply(int64_t begin, int64_t end, void *ctx) {
-  const block *b = ctx;
+/* Products of a place, of n channels from c on with a panel of outputs, to sums. */
+static void multiply(const block *b, int place, int64_t c, int64_t n, int64_t panel, float *sums,
+                     int64_t row, bool first) {
   const backward *f = b->f;
-  int64_t panels = winograd_panels(f->g->co), co = winograd_padded(f->g->co), ci = f->g->ci;
-  for (int64_t unit = begin; unit < end; unit++) {
-    int64_t place = unit / panels, q = unit % panels;
-    float *sums = b->sums + place * ci * co + q * eq_micro()->width;
-    eq_micro_job job = {.a = b->v + place * f->vplane,
-                        .rows = ci,
-                        .ars = 1,
-                        .acs = f->vrow,
-                        .k = b->tiles,
-                        .runs = 1,
-                        .b = b->z + place * f->zplane + q * f->zpanel,
-                        .bs = eq_micro()->width,
-                        .c = sums,
-                        .cols = winograd_panel(q, f->g->co),
-                        .crs = co,
-                        .add = b->first ? NULL : sums,
-                        .ads = co};
-    eq_micro()->run(&job);
-  }
+  eq_micro_job job = {.a = b->v + place * f->vplane + c,
+                      .rows = n,
+                      .ars = 1,
+                      .acs = f->vrow,
+                      .k = b->tiles,
+                      .runs = 1,
+                      .b = b->z + place * f->zplane + panel * f->zpanel,
+                      .bs = eq_micro()->width,
+                      .c = sums,
+                      .cols = winograd_panel(panel, f->g->co),
+                      .crs = row,
+                      .add = first ? NULL : sums,
+                      .ads = row};
+  eq_micro()->run(&job);
 }
 
-/* All blocks of a part. alone: by this thread. */
-static int run_part(const backward *f, int64_t part, bool alone, float *scratch) {
+/* Sums of n channels from c on, and of outputs from o to `end`, become taps. */
+static void finish(const backward *f, const float *sums, int64_t row, int64_t plane, int64_t part,
+                   int64_t c, int64_t n, int64_t o, int64_t end) {
+  float taps[TAPS * WINOGRAD_WIDTH] __attribute__((aligned(64)));
   const eq_conv *g = f->g;
-  int64_t last = (part + 1) * f->part, panels = winograd_panels(g->co);
+  int64_t lanes = eq_micro()->lanes;
+  for (int64_t first = o; first < end; first += lanes)
+    for (int64_t i = 0; i < n; i++) {
+      int64_t real = end - first < lanes ? end - first : lanes;
+      float *w = (float *)(void *)g->weight->data + (first * g->ci + c + i) * TAPS;
+      eq_winograd_set()->taps(sums + i * row + first - o, plane, f->parts, part, taps);
+      for (int64_t k = 0; k < real; k++, w += g->ci * TAPS)
+        for (int t = 0; t < TAPS; t++) w[t] = taps[t * lanes + k];
+    }
+}
+
+/* ---- few tiles: units are a chunk of input channels and a panel of outputs ---- */
+static void whole_units(int64_t begin, int64_t end, void *ctx) {
+  const block *b = ctx;
+  const eq_conv *g = b->f->g;
+  int slot;
+  float *sums = winograd_slot_take(&b->f->slots, &slot);
+  int64_t panels = winograd_panels(g->co), width = eq_micro()->width, plane = CHUNK * width | 16;
+  for (int64_t unit = begin; unit < end; unit++) {
+    int64_t c = unit / panels * CHUNK, q = unit % panels, o = q * width;
+    int64_t n = g->ci - c < CHUNK ? g->ci - c : CHUNK;
+    for (int place = 0; place < PLACES; place++)
+      multiply(b, place, c, n, q, sums + place * plane, width, true);
+    finish(b->f, sums, width, plane, 0, c, n, o, o + width < g->co ? o + width : g->co);
+  }
+  winograd_slot_leave(&b->f->slots, slot);
+}
+static int run_whole(backward *f) {
+  int64_t units = (f->g->ci + CHUNK - 1) / CHUNK * winograd_panels(f->g->co);
+  size_t bytes = (size_t)(PLACES * (f->vplane + f->zplane)) * sizeof(float);
+  int bad = winograd_slots_get(&f->slots, units, PLACES * (CHUNK * eq_micro()->width | 16));
+  if (bad) return bad;
+  block b = {.f = f, .tiles = f->grid.tiles, .v = eq_alloc(bytes)};
+  bad = b.v ? EQ_OK : eq_error.status;
+  b.z = b.v + PLACES * f->vplane;
+  if (!bad) bad = winograd_for(f->spread, b.tiles, 4, transform, &b);
+  if (!bad) bad = winograd_for(f->spread, units, 1, whole_units, &b);
+  eq_free(b.v, bytes);
+  winograd_slots_free(&f->slots);
+  return bad;
+}
+
+/* ---- many tiles: units are a place and a panel ---- */
+static void block_units(int64_t begin, int64_t end, void *ctx) {
+  const block *b = ctx;
+  int64_t panels = winograd_panels(b->f->g->co), co = winograd_padded(b->f->g->co);
+  int64_t ci = b->f->g->ci, width = eq_micro()->width;
+  for (int64_t unit = begin; unit < end; unit++) {
+    int64_t place = unit / panels, q = unit % panels;
+    multiply(b, (int)place, 0, ci, q, b->sums + place * ci * co + q * width, co, b->first);
+  }
+}
+/* All blocks of a part. alone: by this thread. */
+static int run_part(backward *f, int64_t part, bool alone, float *scratch) {
+  const eq_conv *g = f->g;
+  int64_t last = (part + 1) * f->part, units = PLACES * winograd_panels(g->co);
   if (last > f->grid.tiles) last = f->grid.tiles;
   block b = {.f = f, .v = scratch, .z = scratch + PLACES * f->vplane, .first = true};
   b.sums = f->sums + part * PLACES * g->ci * winograd_padded(g->co);
@@ -91,9 +153,9 @@ static int run_part(const backward *f, int64_t part, bool alone, float *scratch)
     b.tiles = last - b.from < f->block ? last - b.from : f->block;
     if (alone) {
       transform(0, b.tiles, &b);
-      multiply(0, PLACES * panels, &b);
+      block_units(0, units, &b);
     } else if ((bad = winograd_for(f->spread, b.tiles, 4, transform, &b)) ||
-               (bad = winograd_for(f->spread, PLACES * panels, 4, multiply, &b))) {
+               (bad = winograd_for(f->spread, units, 4, block_units, &b))) {
       return bad;
     }
   }
@@ -106,57 +168,44 @@ static void run_parts(int64_t begin, int64_t end, void *ctx) {
   for (int64_t part = begin; part < end; part++) (void)run_part(f, part, true, scratch);
   winograd_slot_leave(&f->slots, slot);
 }
-
-/* The sums of some input channels become taps. */
-static void finish(int64_t begin, int64_t end, void *ctx) {
+static void finish_channels(int64_t begin, int64_t end, void *ctx) {
   const backward *f = ctx;
-  const eq_conv *g = f->g;
-  float taps[TAPS * WINOGRAD_WIDTH] __attribute__((aligned(64)));
-  float *w = (float *)(void *)g->weight->data;
-  int64_t co = winograd_padded(g->co), lanes = eq_micro()->lanes, plane = g->ci * co;
-  for (int64_t o = 0; o < g->co; o += lanes)
-    for (int64_t c = begin; c < end; c++) {
-      int64_t n = g->co - o < lanes ? g->co - o : lanes;
-      eq_winograd_set()->taps(f->sums + c * co + o, plane, f->parts, PLACES * plane, taps);
-      for (int64_t k = 0; k < n; k++)
-        for (int i = 0; i < TAPS; i++) w[((o + k) * g->ci + c) * TAPS + i] = taps[i * lanes + k];
-    }
+  int64_t co = winograd_padded(f->g->co), plane = f->g->ci * co;
+  finish(f, f->sums + begin * co, co, plane, PLACES * plane, begin, end - begin, 0, f->g->co);
 }
-
-/* Parts and blocks, from the sizes alone. */
-static void plan(backward *f) {
-  const eq_conv *g = f->g;
-  int64_t tiles = f->grid.tiles, width = eq_micro()->width, panels = winograd_panels(g->co);
-  int64_t bytes = PLACES * g->ci * winograd_padded(g->co) * (int64_t)sizeof(float);
-  f->vrow = winograd_padded(g->ci);
-  f->parts = bytes > PART_BYTES ? 1 : tiles / PART_TILES;
-  f->parts = f->parts > PARTS ? PARTS : f->parts < 1 ? 1 : f->parts;
-  f->part = (tiles + f->parts - 1) / f->parts;
-  f->parts = (tiles + f->part - 1) / f->part; /* none is empty */
-  f->block = (f->parts > 1 ? BLOCK_BYTES : ROUND_BYTES) /
-             (PLACES * (f->vrow + panels * width) * (int64_t)sizeof(float));
-  if (f->block < FEWEST) f->block = FEWEST;
-  int64_t blocks = (f->part + f->block - 1) / f->block;
-  f->block = (f->part + blocks - 1) / blocks; /* of nearly one size */
-  f->vplane = f->block * f->vrow | 16;
-  f->zpanel = f->block * width;
-  f->zplane = panels * f->zpanel | 16;
+static int run_blocks(backward *f) {
+  size_t bytes = (size_t)(f->parts * PLACES * f->g->ci * winograd_padded(f->g->co)) * sizeof(float);
+  int bad = winograd_slots_get(&f->slots, f->parts, PLACES * (f->vplane + f->zplane));
+  if (bad) return bad;
+  f->sums = eq_alloc(bytes);
+  bad = f->sums ? EQ_OK : eq_error.status;
+  if (!bad)
+    bad = f->parts > 1 ? winograd_for(f->spread, f->parts, 1, run_parts, f)
+                       : run_part(f, 0, false, f->slots.data);
+  if (!bad) bad = winograd_for(f->spread, f->g->ci, 16, finish_channels, f);
+  eq_free(f->sums, bytes);
+  winograd_slots_free(&f->slots);
+  return bad;
 }
 
 int winograd_weight_pass(const eq_conv *g) {
   backward f = {.g = g, .grid = winograd_grid_of(g->oh, g->ow, g->batch)};
-  f.spread = winograd_spread(f.grid.tiles, g->ci, g->co);
-  plan(&f);
-  size_t bytes = (size_t)(f.parts * PLACES * g->ci * winograd_padded(g->co)) * sizeof(float);
-  int bad = winograd_slots_get(&f.slots, f.parts, PLACES * (f.vplane + f.zplane));
-  if (bad) return bad;
-  f.sums = eq_alloc(bytes);
-  bad = f.sums ? EQ_OK : eq_error.status;
-  if (!bad)
-    bad = f.parts > 1 ? winograd_for(f.spread, f.parts, 1, run_parts, &f)
-                      : run_part(&f, 0, false, f.slots.data);
-  if (!bad) bad = winograd_for(f.spread, g->ci, 16, finish, &f);
-  eq_free(f.sums, bytes);
-  winograd_slots_free(&f.slots);
-  return bad;
+  int64_t tiles = f.grid.tiles, width = eq_micro()->width, panels = winograd_panels(g->co);
+  f.vrow = winograd_padded(g->ci);
+  int64_t each = PLACES * (f.vrow + panels * width) * (int64_t)sizeof(float); /* bytes of a tile */
+  int64_t sums = PLACES * g->ci * winograd_padded(g->co) * (int64_t)sizeof(float);
+  f.parts = sums > PART_BYTES ? 1 : tiles / PART_TILES;
+  f.parts = f.parts > PARTS ? PARTS : f.parts < 1 ? 1 : f.parts;
+  f.part = (tiles + f.parts - 1) / f.parts;
+  f.parts = (tiles + f.part - 1) / f.part; /* none is empty */
+  bool whole = f.parts == 1 && tiles * each <= WHOLE_BYTES;
+  f.block = whole ? tiles : (f.parts > 1 ? BLOCK_BYTES : ROUND_BYTES) / each;
+  if (f.block < FEWEST) f.block = FEWEST;
+  int64_t blocks = (f.part + f.block - 1) / f.block;
+  f.block = (f.part + blocks - 1) / blocks; /* of nearly one size */
+  f.vplane = f.block * f.vrow | 16;
+  f.zpanel = f.block * width;
+  f.zplane = panels * f.zpanel | 16;
+  f.spread = winograd_spread(tiles, g->ci, g->co);
+  return whole ? run_whole(&f) : run_blocks(&f);
 }

@@ -252,19 +252,7 @@ int eq_direct_pack(const eq_conv *g, float *packed) {
 }
 
 int eq_direct_forward(const eq_conv *g, const float *packed, const float *add, bool relu) {
-  plan p = {.win = {.x = (const float *)(const void *)g->x.data,
-                    .image = g->x.image,
-                    .row = g->x.row,
-                    .pixel = g->x.pixel,
-                    .h = g->h,
-                    .w = g->w,
-                    .c = g->ci / g->groups,
-                    .oh = g->oh,
-                    .ow = g->ow,
-                    .si = g->sh,
-                    .sj = g->sw,
-                    .nu = (int)g->kh,
-                    .nv = (int)g->kw},
+  plan p = {.win = direct_window_of(g),
             .y = (float *)(void *)g->y.data,
             .y_image = g->y.image,
             .y_row = g->y.row,
@@ -276,8 +264,6 @@ int eq_direct_forward(const eq_conv *g, const float *packed, const float *add, b
             .batch = g->batch,
             .groups = g->groups,
             .weights = packed};
-  for (int64_t u = 0; u < g->kh; u++) p.win.u[u] = u * g->dh - g->top;
-  for (int64_t v = 0; v < g->kw; v++) p.win.v[v] = v * g->dw - g->left;
   return run(&p);
 }
 
@@ -371,8 +357,9 @@ static int grad_input(const eq_conv *g) {
 }
 
 static eq_fitness can(const eq_conv *g, eq_pass pass) {
-  if (!eq_direct_can(g) || pass == EQ_CONV_GRAD_WEIGHT) return EQ_CONV_CANNOT;
+  (void)pass;
+  if (!eq_direct_can(g)) return EQ_CONV_CANNOT;
   return eq_micro_wanted() ? EQ_CONV_GOOD : EQ_CONV_CAN;
 }
 
-const eq_conv_path eq_conv_direct = {"direct", can, {forward, grad_input, NULL}};
+const eq_conv_path eq_conv_direct = {"direct", can, {forward, grad_input, eq_direct_grad_weight}};

@@ -28,6 +28,7 @@ typedef struct direct_window {
   int nu, nv;
   int64_t u[EQ_DIRECT_TAPS], v[EQ_DIRECT_TAPS];
 } direct_window;
+direct_window direct_window_of(const eq_conv *g); /* the forward pass; x of the first group */
 /* Where the lines of a block are: element (line, pixel, channel) of the window at data +
  * line * row + pixel * pixel + channel, from the first that is read. */
 typedef struct direct_lines {

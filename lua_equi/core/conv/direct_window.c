@@ -4,6 +4,25 @@
 
 enum { PAGE = 1024, PAD = 16 }; /* numbers; see micro/gemm.c */
 
+direct_window direct_window_of(const eq_conv *g) {
+  direct_window w = {.x = (const float *)(const void *)g->x.data,
+                     .image = g->x.image,
+                     .row = g->x.row,
+                     .pixel = g->x.pixel,
+                     .h = g->h,
+                     .w = g->w,
+                     .c = g->ci / g->groups,
+                     .oh = g->oh,
+                     .ow = g->ow,
+                     .si = g->sh,
+                     .sj = g->sw,
+                     .nu = (int)g->kh,
+                     .nv = (int)g->kw};
+  for (int64_t u = 0; u < g->kh; u++) w.u[u] = u * g->dh - g->top;
+  for (int64_t v = 0; v < g->kw; v++) w.v[v] = v * g->dw - g->left;
+  return w;
+}
+
 static int64_t lines_of(const direct_window *w, int64_t n) {
   return (n - 1) * w->si + w->u[w->nu - 1] - w->u[0] + 1;
 }

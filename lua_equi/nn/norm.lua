@@ -64,6 +64,27 @@ norm.batch_norm1d = batch_norm("batch_norm1d", {[2] = true, [3] = true}, "B x C 
 ---@param opts? table {eps = 1e-5, momentum = 0.1, affine = true}
 norm.batch_norm2d = batch_norm("batch_norm2d", {[4] = true}, "B x C x H x W")
 
+--- norm(conv(x)), + add, relu: what a block of a network does. In a model that equi.fuse has
+--- prepared the convolution holds the norm and does all of it.
+---
+--- Example:
+---     local nn = equi.nn
+---     local conv, bn = nn.conv2d(3, 8, 3, {bias = false}), nn.batch_norm2d(8)
+---     print(nn.conv_norm(conv, bn, equi.ones(1, 3, 5, 5), {relu = true}):size())   --> 1 8 3 3
+---@param conv any module
+---@param bn any module, or nil: there is none
+---@param x any
+---@param opts? table {add = tensor, relu = false}
+---@return any
+function norm.conv_norm(conv, bn, x, opts)
+  if conv.fused then return conv(x, opts) end
+  local y = conv(x)
+  if bn then return bn(y, opts) end
+  if not opts then return y end
+  if opts.add then y = y + opts.add end
+  return opts.relu and y:relu() or y
+end
+
 --- (x - mean) / sqrt(var + eps) * weight + bias over groups of neighbouring channels of one image.
 ---
 --- Example:

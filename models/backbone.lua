@@ -1,0 +1,206 @@
+--- What image backbones share: options, weights from a file, the head, preprocessing.
+--
+-- A backbone is a module with torchvision's parameter names: its state dicts load as they are. In
+-- all of them
+--
+--     m(x)               logits [B, classes] of images x [B, 3, H, W], prepared as m.preprocessing
+--                        says
+--     m:features(x)      the vector [B, D] that the last layer takes
+--     m:replace_head(n)  a fresh last layer for n classes; also by assignment: m.fc = ...
+--
+-- This file is not a backbone itself; each architecture has a file of its own.
+local equi = require "lua_equi"
+local options = require "lua_equi.options"
+
+local nn = equi.nn
+local backbone = {}
+
+local MEAN, STD = {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}
+-- Images with values from 0 to 1: the shorter side to `resize`, the middle `crop` x `crop`, then
+-- (x - mean) / std for each channel.
+backbone.imagenet = {resize = 256, crop = 224, mean = MEAN, std = STD}
+backbone.cifar = {resize = 32, crop = 32, mean = MEAN, std = STD}
+
+-- ---- weights ----
+
+-- Files from before PyTorch 0.4.1 do not count batches.
+local function with_counters(state, own)
+  for name, tensor in pairs(own) do
+    if not state[name] and name:find "%.num_batches_tracked$" then
+      state[name] = equi.zeros(tensor.shape, {dtype = "i64"})
+    end
+  end
+end
+
+local function read_state(weights)
+  if type(weights) ~= "string" then return weights end
+  local load = getmetatable(equi).lazy.load_weights and equi.load_weights or equi.safetensors.load
+  return (load(weights))
+end
+
+local function renamed(state, rename)
+  local result = {}
+  for name, tensor in pairs(state) do
+    name = type(name) == "string" and name:gsub("^module%.", "") or name
+    result[rename and rename(name) or name] = tensor
+  end
+  return result
+end
+
+-- With the number of classes given, a head for another number stays as it is: new.
+local function keep_head(state, own, head, classes)
+  for _, part in ipairs {".weight", ".bias"} do
+    local name = head .. part
+    local given = state[name]
+    if classes and own[name] and equi.is_tensor(given) and given:size(1) ~= classes then
+      state[name] = own[name]
+    end
+  end
+end
+
+local function load_into(model, weights, head, classes, rename)
+  local state, own = read_state(weights), model:state_dict()
+  if type(state) == "table" then
+    state = renamed(state, rename)
+    with_counters(state, own)
+    keep_head(state, own, head, classes)
+  end
+  model:load_state_dict(state)
+end
+
+-- ---- the head ----
+
+-- "classifier.6" names the entry 7 of a list: as in files, lists count from 0 there.
+local function place_of(model, path)
+  local owner, key = model, nil
+  for part in path:gmatch "[^.]+" do
+    if key then owner = owner[key] end
+    key = math.tointeger(part) and math.tointeger(part) + 1 or part
+  end
+  return owner, key
+end
+
+local function replace_head(self, classes)
+  if math.type(classes) ~= "integer" or classes < 1 then
+    error(("replace_head: classes must be a whole number of at least 1, got %s"):format(
+      tostring(classes)), 2)
+  end
+  local owner, key = place_of(self, self.head)
+  local weight = owner[key].weight
+  local new = weight.ndim == 4 and nn.conv2d(weight:size(2), classes, 1) or
+    nn.linear(weight:size(2), classes)
+  owner[key] = nn.to(new, weight.dtype):train(self.training)
+  return self
+end
+
+-- ---- classes ----
+
+--- Declares a backbone: a class of modules whose constructor takes one table of options.
+---
+--- To the defaults are added weights (a file, or a table of tensors by name), classes and seed.
+--- The methods are build(self, o), which fills the module, and forward; `head` is the name of the
+--- last layer as in state dicts; rename(name) turns names of published files into the model's own;
+--- is_small(o) says that it is a network for CIFAR-10, with 10 classes instead of 1000.
+---
+--- Example:
+---     local nn = equi.nn
+---     local tiny = equi.models.backbone.class("tiny", {width = 4}, {
+---       head = "fc",
+---       build = function(self, o) self.fc = nn.linear(o.width, o.classes) end,
+---       features = function(_, x) return x:mean({3, 4}) end,
+---       forward = function(self, x) return self.fc(self:features(x)) end,
+---     })
+---     local m = tiny {classes = 3, seed = 1}
+---     print(m:replace_head(7)(equi.ones(2, 4, 5, 5)):size())   --> 2 7
+---@param name string
+---@param defaults table options and their defaults
+---@param methods table
+---@return function constructor
+function backbone.class(name, defaults, methods)
+  local known = {classes = options.any(), weights = options.any(), seed = options.any()}
+  for key, value in pairs(defaults) do known[key] = value end
+  function methods.new(self, o)
+    local given = options.check(name, o, known)
+    local asked = given.classes
+    if asked ~= nil and (math.type(asked) ~= "integer" or asked < 1) then
+      error(("%s: classes must be a whole number of at least 1, got %s"):format(name,
+        tostring(asked)), 3)
+    end
+    given.classes = asked or (methods.is_small and methods.is_small(given) and 10) or 1000
+    local state = given.seed and equi.rng_state()
+    if given.seed then equi.seed(given.seed) end
+    local ok, problem = pcall(self.build, self, given)
+    if state then equi.rng_state(state) end
+    if not ok then error(problem, 3) end
+    self.preprocessing = self.preprocessing or backbone.imagenet
+    if given.weights then
+      load_into(self, given.weights, self.head, asked, methods.rename)
+    end
+  end
+  methods.replace_head = replace_head
+  return nn.class(name, methods)
+end
+
+--- Raises unless an option is one of the values that there are.
+---
+--- Example:
+---     print(pcall(equi.models.backbone.one_of, "resnet", "depth", 19, {18, 34}))
+---     --> false resnet: depth must be one of 18, 34, got 19
+---@param who string
+---@param option string
+---@param value any
+---@param values any[]
+function backbone.one_of(who, option, value, values)
+  for _, v in ipairs(values) do
+    if v == value then return end
+  end
+  error(("%s: %s must be one of %s, got %s"):format(who, option, table.concat(values, ", "),
+    tostring(value)), 0)
+end
+
+--- Initialises all layers below m: linear(layer) and conv(layer) are called for each of them.
+---
+--- Example:
+---     local net = equi.nn.sequential(equi.nn.linear(2, 3), equi.nn.linear(3, 1))
+---     local n = 0
+---     equi.models.backbone.initialise(net, {linear = function() n = n + 1 end})
+---     print(n)   --> 2
+---@param m any
+---@param how {linear: function?, conv: function?}
+function backbone.initialise(m, how)
+  nn.walk(m, function(kind, v)
+    if kind ~= "module" or not getmetatable(v) or not v.class_name then return end
+    local class = v:class_name()
+    if class == "linear" and how.linear then how.linear(v) end
+    if class == "conv2d" and how.conv then how.conv(v) end
+  end)
+end
+
+--- The mean over the pixels: [B, C, H, W] -> [B, C].
+---
+--- Example:
+---     print(equi.models.backbone.pooled(equi.ones(2, 3, 4, 4)):size())   --> 2 3
+---@param x any
+---@return any
+function backbone.pooled(x)
+  return x:mean({3, 4})
+end
+
+--- A sequential that is called `features`, as in torchvision: m.features(x) is the map of features
+--- [B, C, H, W], m:features(x) the vector the head takes, which is m:vector(x).
+---
+--- Example:
+---     local f = equi.models.backbone.features(equi.relu)
+---     print(f(equi.ones(2)):sum():item())   --> 2.0
+backbone.features = nn.class("features", {
+  new = function(self, ...)
+    for i, part in ipairs {...} do self[i] = part end
+  end,
+  forward = function(self, x, images)
+    if images ~= nil then return x:vector(images) end
+    for i = 1, #self do x = self[i](x) end
+    return x
+  end,
+})
+
+return backbone

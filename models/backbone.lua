@@ -14,6 +14,7 @@ local options = require "lua_equi.options"
 
 local nn = equi.nn
 local backbone = {}
+local RELU = {relu = true}
 
 local MEAN, STD = {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}
 -- Images with values from 0 to 1: the shorter side to `resize`, the middle `crop` x `crop`, then
@@ -186,7 +187,7 @@ function backbone.pooled(x)
   return x:mean({3, 4})
 end
 
---- A sequential that is called `features`, as in torchvision: m.features(x) is the map of features
+--- A sequential that does norm and relu in one pass and is called `features`, as in torchvision: m.features(x) is the map of features
 --- [B, C, H, W], m:features(x) the vector the head takes, which is m:vector(x).
 ---
 --- Example:
@@ -198,7 +199,12 @@ backbone.features = nn.class("features", {
   end,
   forward = function(self, x, images)
     if images ~= nil then return x:vector(images) end
-    for i = 1, #self do x = self[i](x) end
+    local i, n = 1, #self
+    while i <= n do
+      local both = self[i + 1] == equi.relu and type(self[i]) == "table" and self[i].running_mean
+      x = self[i](x, both and RELU or nil)
+      i = i + (both and 2 or 1)
+    end
     return x
   end,
 })

@@ -88,7 +88,7 @@ int eq_out_channels_last(eq_call *c, int k, eq_dtype t, int ndim, const int64_t 
 int eq_out_in_order(eq_call *c, int k, eq_dtype t, const int64_t *shape, const eq_tensor *x) {
   int dim[EQ_MAXDIM];
   int bad = eq_out(c, k, t, x->ndim, shape);
-  if (bad || x->ndim < 2 || eq_is_contiguous(x) || !eq_is_dense(x)) return bad;
+  if (bad || x->ndim < 2 || eq_is_contiguous(x) || !eq_has_places(x)) return bad;
   eq_memory_order(x, dim);
   strides_in_order(x->ndim, shape, dim, c->out[k]->stride);
   return EQ_OK;

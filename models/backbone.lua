@@ -194,6 +194,7 @@ end
 ---     local f = equi.models.backbone.features(equi.relu)
 ---     print(f(equi.ones(2)):sum():item())   --> 2.0
 backbone.features = nn.class("features", {
+  chain = true,
   new = function(self, ...)
     for i, part in ipairs {...} do self[i] = part end
   end,

@@ -115,13 +115,15 @@ local function copy(v, seen)
   return t
 end
 
-local function check_evaluating(m)
+-- The name of a part that is in training mode.
+local function training_part(m)
+  local found
   walk.visit(m, "", {}, function(kind, v, name)
     if kind == "module" and type(v) == "table" and getmetatable(v) and rawget(v, "training") then
-      error(("fuse: %s is in training mode, where batch norm takes the batch's own statistics; "
-        .. "call eval() on the model first"):format(name == "" and "the model" or name), 4)
+      found = found or (name == "" and "the model" or name)
     end
   end)
+  return found
 end
 
 --- A model made ready for inference: a new one, with the same results up to rounding, in which batch
@@ -142,7 +144,11 @@ local function fuse(model)
   if core.is_tensor(model) or not walk.children_of(model) then
     error("fuse: the model must be a module, got " .. arguments.shown(model), 2)
   end
-  check_evaluating(model)
+  local training = training_part(model)
+  if training then
+    error(("fuse: %s is in training mode, where batch norm takes the batch's own statistics; call "
+      .. "eval() on the model first"):format(training), 2)
+  end
   local seen = {}
   return copy(model, seen)
 end

@@ -31,7 +31,7 @@ local lazy = {
   combine = true, classify = true, safetensors = true, weights = true, results = true,
   image = true,
   options = true, log = true, plot = true, json = true, models = true,
-  load_weights = "weights",
+  load_weights = "weights", fuse = "fuse",
   help = "repl", complete = "repl", config = "repl",
 }
 

@@ -33,7 +33,7 @@ end
 ---     local m = equi.models.alexnet {classes = 10}
 ---     print(m:vector(equi.zeros(1, 3, 64, 64)):size())   --> 1 4096
 function methods:vector(x)
-  x = equi.adaptive_avg_pool2d(self.features(x), {6, 6}):reshape(x:size(1), -1)
+  x = equi.adaptive_avg_pool2d(self.features(x), {6, 6}):flatten(2)
   for i = 1, #self.classifier - 1 do x = self.classifier[i](x) end
   return x
 end

@@ -24,26 +24,10 @@ backbone.cifar = {resize = 32, crop = 32, mean = MEAN, std = STD}
 
 -- ---- weights ----
 
--- Files from before PyTorch 0.4.1 do not count batches.
-local function with_counters(state, own)
-  for name, tensor in pairs(own) do
-    if not state[name] and name:find "%.num_batches_tracked$" then
-      state[name] = equi.zeros(tensor.shape, {dtype = "i64"})
-    end
-  end
-end
-
-local function read_state(weights)
-  if type(weights) ~= "string" then return weights end
-  local load = getmetatable(equi).lazy.load_weights and equi.load_weights or equi.safetensors.load
-  return (load(weights))
-end
-
 local function renamed(state, rename)
   local result = {}
   for name, tensor in pairs(state) do
-    name = type(name) == "string" and name:gsub("^module%.", "") or name
-    result[rename and rename(name) or name] = tensor
+    result[rename and type(name) == "string" and rename(name) or name] = tensor
   end
   return result
 end
@@ -60,11 +44,10 @@ local function keep_head(state, own, head, classes)
 end
 
 local function load_into(model, weights, head, classes, rename)
-  local state, own = read_state(weights), model:state_dict()
+  local state = type(weights) == "string" and equi.load_weights(weights) or weights
   if type(state) == "table" then
     state = renamed(state, rename)
-    with_counters(state, own)
-    keep_head(state, own, head, classes)
+    keep_head(state, model:state_dict(), head, classes)
   end
   model:load_state_dict(state)
 end
@@ -184,7 +167,7 @@ end
 ---@param x any
 ---@return any
 function backbone.pooled(x)
-  return x:mean({3, 4})
+  return equi.adaptive_avg_pool2d(x, {1, 1}):reshape(x:size(1), x:size(2))
 end
 
 --- A sequential that does norm and relu in one pass and is called `features`, as in torchvision: m.features(x) is the map of features
@@ -203,7 +186,7 @@ backbone.features = nn.class("features", {
     local i, n = 1, #self
     while i <= n do
       local both = self[i + 1] == equi.relu and type(self[i]) == "table" and self[i].running_mean
-      x = self[i](x, both and RELU or nil)
+      if both then x = self[i](x, RELU) else x = self[i](x) end
       i = i + (both and 2 or 1)
     end
     return x

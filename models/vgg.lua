@@ -54,7 +54,7 @@ end
 ---     print(equi.models.vgg {depth = 11, classes = 2}:vector(equi.zeros(1, 3, 32, 32)):size())
 ---     --> 1 4096
 function methods:vector(x)
-  x = equi.adaptive_avg_pool2d(self.features(x), {7, 7}):reshape(x:size(1), -1)
+  x = equi.adaptive_avg_pool2d(self.features(x), {7, 7}):flatten(2)
   for i = 1, #self.classifier - 1 do x = self.classifier[i](x) end
   return x
 end

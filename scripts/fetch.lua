@@ -132,4 +132,17 @@ function fetch.folder()
   return cache .. "/lua_equi"
 end
 
+--- A command line whose first words, before any option, are names: as the option --names.
+---@param words string[]
+---@return string[]
+function fetch.words_first(words)
+  local names, at = {}, 1
+  while words[at] and not words[at]:find "^%-" do
+    names[#names + 1], at = words[at], at + 1
+  end
+  local rest = table.move(words, at, #words, 1, {})
+  if #names > 0 then table.insert(rest, 1, "--names=" .. table.concat(names, ",")) end
+  return rest
+end
+
 return fetch

@@ -52,17 +52,6 @@ local declared = options.declare {
   {"quiet", false, doc = "no progress"},
 }
 
--- The words before the first option are names.
-local function read_words(words)
-  local names, at = {}, 1
-  while words[at] and not words[at]:find "^%-" do
-    names[#names + 1], at = words[at], at + 1
-  end
-  local rest = table.move(words, at, #words, 1, {})
-  if #names > 0 then table.insert(rest, 1, "--names=" .. table.concat(names, ",")) end
-  return rest
-end
-
 local function print_list()
   for _, name in ipairs(order) do
     print(("%-14s %s\n%-14s %s"):format(name, known[name].of, "", known[name].url))
@@ -88,7 +77,7 @@ local function get(opt, entry)
   return true
 end
 
-local opt = options.parse(declared, read_words(arg))
+local opt = options.parse(declared, fetch.words_first(arg))
 if opt.list then
   print_list()
   os.exit(0)

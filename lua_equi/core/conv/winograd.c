@@ -24,11 +24,10 @@ enum {
   TILES = 56 /* most tiles of a block: four blocks of rows of the micro-kernel */
 };
 
-#define SET(name) extern const winograd_set eq_winograd_##name;
-SET(base)
+extern const winograd_set eq_winograd_base;
+
 #if defined(EQ_MICRO_X86)
-SET(v3)
-SET(v4)
+extern const winograd_set eq_winograd_v3, eq_winograd_v4;
 #endif
 const winograd_set *eq_winograd_set(void) {
 #if defined(EQ_MICRO_X86)
@@ -67,21 +66,42 @@ int winograd_for(bool spread, int64_t n, int64_t grain, eq_range_fn fn, void *ct
 /* ---- weights ---- */
 int64_t winograd_weights_size(int64_t ci, int64_t co) { return PLACES * ci * winograd_padded(co); }
 
+/* Taps of input channels c .. c + n for a panel of outputs from `first` on, `real` of them, become
+ * rows of a panel's width; *step is the distance of a tap to the next. */
+static const float *gather_taps(const winograd_taps *w, int64_t c, int64_t n, int64_t first,
+                                int64_t real, float *taps, int64_t *step) {
+  int64_t full = eq_micro()->width, forward = w->column;
+  const float *from = w->data + first * w->out + c * w->in;
+  *step = full;
+  if (w->row == 3 * forward &&
+      (forward == 1 || forward == -1)) { /* nine in a row, or turned over */
+    const float *lowest = forward > 0 ? from : from - (TAPS - 1);
+    bool all = w->in == TAPS;
+    for (int64_t k = 0; k < (all ? 1 : n); k++)
+      eq_micro()->pack_columns(lowest + k * w->in, w->out, all ? n * TAPS : TAPS, real,
+                               taps + k * TAPS * full);
+    *step *= forward;
+    return forward > 0 ? taps : taps + (TAPS - 1) * full;
+  }
+  if (real < full) memset(taps, 0, (size_t)(n * TAPS * full) * sizeof(float));
+  for (int64_t o = 0; o < real; o++)
+    for (int64_t k = 0; k < n; k++) {
+      const float *of = from + o * w->out + k * w->in;
+      float *to = taps + k * TAPS * full + o;
+      for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++, to += full) *to = of[i * w->row + j * w->column];
+    }
+  return taps;
+}
 /* Input channels c .. c + n of a panel; u: where those of channel c belong. */
 static void transform_weights(const winograd_taps *w, int64_t c, int64_t n, int64_t panel,
                               int64_t co, int64_t plane, float *u) {
-  float taps[CHUNK][TAPS * WINOGRAD_WIDTH] __attribute__((aligned(64)));
-  int64_t full = eq_micro()->width, first = panel * full, width = winograd_panel(panel, co);
+  float taps[CHUNK * TAPS * WINOGRAD_WIDTH] __attribute__((aligned(64)));
+  int64_t full = eq_micro()->width, first = panel * full, width = winograd_panel(panel, co), step;
   int64_t real = co - first < width ? co - first : width;
-  if (real < width) memset(taps, 0, sizeof taps);
-  for (int64_t o = 0; o < real; o++)
-    for (int64_t k = 0; k < n; k++) {
-      const float *from = w->data + (first + o) * w->out + (c + k) * w->in;
-      float *to = taps[k] + o;
-      for (int i = 0; i < 3; i++)
-        for (int j = 0; j < 3; j++, to += width) *to = from[i * w->row + j * w->column];
-    }
-  for (int64_t k = 0; k < n; k++, u += width) eq_winograd_set()->weights(taps[k], width, u, plane);
+  const float *at = gather_taps(w, c, n, first, real, taps, &step);
+  for (int64_t k = 0; k < n; k++, u += width, at += TAPS * full)
+    eq_winograd_set()->weights(at, step, width, u, plane);
 }
 
 typedef struct prepare_job {

@@ -34,8 +34,8 @@ typedef struct winograd_set {
                    int64_t pair);
   /* Products of one tile, of `channels` numbers, into pixels. */
   void (*output)(const float *m, int64_t plane, int64_t channels, const winograd_result *to);
-  /* 9 taps, `width` apart, of one or two vectors. */
-  void (*weights)(const float *taps, int64_t width, float *u, int64_t plane);
+  /* 9 taps, `step` apart, of one or two vectors: `width` numbers. */
+  void (*weights)(const float *taps, int64_t step, int64_t width, float *u, int64_t plane);
   /* The way back: `parts` sums of products, `part` apart, of one vector become its 9 taps. */
   void (*taps)(const float *m, int64_t plane, int64_t parts, int64_t part, float *taps);
 } winograd_set;

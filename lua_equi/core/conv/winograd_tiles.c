@@ -13,20 +13,8 @@
  * Compiled once for each instruction set, like micro.c. Every transform has one form, on whole
  * vectors and whole tiles; what sticks out of an image goes through a small buffer. */
 #include "winograd.h"
-#include <math.h>
-#include <string.h>
+#include "../micro/sets/vec.h"
 
-#if defined(__AVX512F__)
-enum { LANES = 16 };
-#elif defined(__AVX2__)
-enum { LANES = 8 };
-#else
-enum { LANES = 4 };
-#endif
-#if defined(__GNUC__)
-typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
-typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(int32_t))));
-#define INLINE static inline __attribute__((always_inline))
 #define ALIGNED __attribute__((aligned(64)))
 /* Forgets how p was computed: gcc would compute the addresses of all 36 places ahead, and has not
  * the registers to keep them. */
@@ -35,9 +23,6 @@ typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(int32_t))));
 #define UNROLL _Pragma("unroll")
 #else
 #define UNROLL _Pragma("GCC unroll 8")
-#endif
-#else
-#error "winograd_tiles.c needs the vector types of gcc and clang"
 #endif
 
 #define A1 0.75F
@@ -48,13 +33,6 @@ typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(int32_t))));
 #define N0 (1 / (A2 * B2))
 #define NA (1 / (2 * A2 * (A2 - B2)))
 #define NB (1 / (2 * B2 * (B2 - A2)))
-
-INLINE vec load(const float *p) {
-  vec v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-INLINE void store(float *p, vec v) { memcpy(p, &v, sizeof v); }
 
 /* Six vectors, `step` bytes apart: three bases reach all with what an address can hold. */
 INLINE void load_column(const void *from, int64_t step, const int n, vec *x) {
@@ -82,11 +60,11 @@ INLINE void store_row(void *to, int64_t step, const vec low[3], const vec high[3
 
 /* Each transform works on columns, then on rows, and makes one half of the rows after the other:
  * what is between the two passes stays in registers then, if there are 32. */
-enum { LOW, HIGH };
+enum { FIRST, SECOND };
 
 /* D: t0, t1, t2 or t3, t4, t5. */
 INLINE void input_half(const vec x[6], const int half, vec t[3]) {
-  if (half == LOW) {
+  if (half == FIRST) {
     vec even = x[4] - x[2] * B2, odd = x[3] - x[1] * B2;
     t[0] = x[0] * (A2 * B2) + (x[4] - x[2] * SUM);
     t[1] = even + odd * A1;
@@ -100,20 +78,20 @@ INLINE void input_half(const vec x[6], const int half, vec t[3]) {
 }
 /* G of n numbers: three of the weights, or four of the gradients of the output. */
 INLINE void weight_half(const vec *w, const int n, const int half, vec t[3]) {
-  const float square = half == LOW ? A2 : B2, over = half == LOW ? NA : NB;
+  const float square = half == FIRST ? A2 : B2, over = half == FIRST ? NA : NB;
   vec even = (w[0] + w[2] * square) * over, odd = w[1];
   if (n > 3) odd += w[3] * square;
-  odd *= half == LOW ? A1 * NA : B1 * NB;
-  t[half == LOW ? 1 : 0] = even + odd;
-  t[half == LOW ? 2 : 1] = even - odd;
-  if (half == LOW)
+  odd *= half == FIRST ? A1 * NA : B1 * NB;
+  t[half == FIRST ? 1 : 0] = even + odd;
+  t[half == FIRST ? 2 : 1] = even - odd;
+  if (half == FIRST)
     t[0] = w[0] * N0;
   else
     t[2] = w[n - 1];
 }
 /* A: of n results (four outputs or three taps) those of even number, or of odd. */
 INLINE void output_half(const vec m[6], const int n, const int half, vec *y) {
-  if (half == LOW) {
+  if (half == FIRST) {
     vec s1 = m[1] + m[2], s2 = m[3] + m[4];
     y[0] = m[0] + s1 + s2;
     y[1] = s1 * A2 + s2 * B2;
@@ -127,7 +105,7 @@ INLINE void output_half(const vec m[6], const int n, const int half, vec *y) {
 
 INLINE void input_tile(const float *x, int64_t rows, int64_t pixels, float *v, int64_t plane) {
   UNROLL
-  for (int half = LOW; half <= HIGH; half++) {
+  for (int half = FIRST; half <= SECOND; half++) {
     vec t[3][6];
     UNROLL
     for (int j = 0; j < 6; j++) {
@@ -139,8 +117,8 @@ INLINE void input_tile(const float *x, int64_t rows, int64_t pixels, float *v, i
     UNROLL
     for (int i = 0; i < 3; i++, v += 6 * plane) {
       vec low[3], high[3];
-      input_half(t[i], LOW, low);
-      input_half(t[i], HIGH, high);
+      input_half(t[i], FIRST, low);
+      input_half(t[i], SECOND, high);
       store_row(v, plane * 4, low, high);
     }
   }
@@ -149,7 +127,7 @@ INLINE void input_tile(const float *x, int64_t rows, int64_t pixels, float *v, i
 INLINE void weight_tile(const float *w, const int n, int64_t rows, int64_t pixels, float *u,
                         int64_t plane) {
   UNROLL
-  for (int half = LOW; half <= HIGH; half++) {
+  for (int half = FIRST; half <= SECOND; half++) {
     vec t[3][4];
     UNROLL
     for (int j = 0; j < n; j++) {
@@ -161,8 +139,8 @@ INLINE void weight_tile(const float *w, const int n, int64_t rows, int64_t pixel
     UNROLL
     for (int i = 0; i < 3; i++, u += 6 * plane) {
       vec low[3], high[3];
-      weight_half(t[i], n, LOW, low);
-      weight_half(t[i], n, HIGH, high);
+      weight_half(t[i], n, FIRST, low);
+      weight_half(t[i], n, SECOND, high);
       store_row(u, plane * 4, low, high);
     }
   }
@@ -184,9 +162,9 @@ INLINE void result_rows(const float *m, int64_t plane, const int n, const int ha
   UNROLL
   for (int i = 0; half + 2 * i < n; i++) {
     vec of[2];
-    output_half(t[i], n, LOW, of);
+    output_half(t[i], n, FIRST, of);
     y[i][0] = of[0], y[i][2] = of[1];
-    output_half(t[i], n, HIGH, of);
+    output_half(t[i], n, SECOND, of);
     y[i][1] = of[0];
     if (n == 4) y[i][3] = of[1];
   }
@@ -196,8 +174,7 @@ INLINE void copy(float *to, const float *from, int n) {
   if (n == LANES)
     store(to, load(from));
   else
-    UNROLL
-  for (int i = 0; i < n; i++) to[i] = from[i];
+    store_part(to, load_part(from, n), n);
 }
 
 /* A tile of side x side pixels in all channels. Where a part of it lies outside of the image, or of
@@ -238,7 +215,7 @@ static void gradient(const winograd_tile *at, int64_t channels, float *z, int64_
 INLINE void output_tile(const float *m, int64_t plane, vec bias, const float *add, int64_t add_rows,
                         int64_t add_pixels, bool relu, float *y, int64_t rows, int64_t pixels) {
   UNROLL
-  for (int half = LOW; half <= HIGH; half++) {
+  for (int half = FIRST; half <= SECOND; half++) {
     vec r[2][4];
     result_rows(m, plane, 4, half, r);
     UNROLL
@@ -281,9 +258,9 @@ static void output(const float *m, int64_t plane, int64_t channels, const winogr
   }
 }
 
-static void weights(const float *taps, int64_t width, float *u, int64_t plane) {
+static void weights(const float *taps_of, int64_t step, int64_t width, float *u, int64_t plane) {
   for (int64_t c = 0; c < width; c += LANES)
-    weight_tile(taps + c, 3, 3 * width, width, u + c, plane);
+    weight_tile(taps_of + c, 3, 3 * step, step, u + c, plane);
 }
 
 static void taps(const float *m, int64_t plane, int64_t parts, int64_t part, float *to) {
@@ -296,7 +273,7 @@ static void taps(const float *m, int64_t plane, int64_t parts, int64_t part, flo
     }
     m = all, plane = LANES;
   }
-  for (int half = LOW; half <= HIGH; half++) {
+  for (int half = FIRST; half <= SECOND; half++) {
     vec r[2][4];
     result_rows(m, plane, 3, half, r);
     for (int i = half; i < 3; i += 2)
@@ -304,7 +281,5 @@ static void taps(const float *m, int64_t plane, int64_t parts, int64_t part, flo
   }
 }
 
-#define NAME_(x) eq_winograd_##x
-#define NAME(x) NAME_(x)
-extern const winograd_set NAME(EQ_MICRO_SET);
-const winograd_set NAME(EQ_MICRO_SET) = {input, gradient, output, weights, taps};
+extern const winograd_set SET(eq_winograd);
+const winograd_set SET(eq_winograd) = {input, gradient, output, weights, taps};

@@ -37,11 +37,13 @@ describe("scripts/get_weights.lua", function()
     assert.same({"get_weights.lua: name a network, as in get_weights.lua resnet20; --list prints "
       .. "those that are known\n", 2}, {text, code})
     text, code = run "resnet21"
-    assert.same({'get_weights.lua: no network "resnet21"; --list prints those that are known\n', 2},
-      {text, code})
-    text, code = run "--nmes resnet20"
-    assert.same({2, "get_weights.lua: no option --nmes; did you mean --names?; --help lists them\n"},
+    assert.same({2, 'get_weights.lua: no network "resnet21"; --list prints those that are '
+      .. "known\n"},
       {code, text})
+    text, code = run "--nmes resnet20"
+    assert.equal(2, code)
+    assert.equal("get_weights.lua: no option --nmes; did you mean --names?; --help lists them\n",
+      text)
   end)
 
   it("says clearly when there is no network", function()

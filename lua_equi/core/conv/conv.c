@@ -6,7 +6,8 @@
  */
 #include "conv.h"
 
-static const eq_conv_path *const paths[] = {&eq_conv_winograd, &eq_conv_direct, &eq_conv_lowered};
+static const eq_conv_path *const paths[] = {&eq_conv_winograd, &eq_conv_depthwise, &eq_conv_direct,
+                                            &eq_conv_lowered};
 enum { PATHS = sizeof paths / sizeof *paths };
 
 int eq_conv_forced = EQ_CONV_AUTO;

@@ -45,5 +45,5 @@ enum { EQ_CONV_AUTO = -1, EQ_CONV_EXACT = -2 }; /* EXACT: without Winograd's pro
 extern int eq_conv_forced;                      /* number of a path, or one of these */
 extern int64_t eq_conv_ran[][EQ_CONV_PASSES];   /* how often each path ran each pass */
 
-extern const eq_conv_path eq_conv_winograd, eq_conv_direct, eq_conv_lowered;
+extern const eq_conv_path eq_conv_winograd, eq_conv_depthwise, eq_conv_direct, eq_conv_lowered;
 #endif

@@ -32,26 +32,6 @@ local function renamed(state, rename)
   return result
 end
 
--- With the number of classes given, a head for another number stays as it is: new.
-local function keep_head(state, own, head, classes)
-  for _, part in ipairs {".weight", ".bias"} do
-    local name = head .. part
-    local given = state[name]
-    if classes and own[name] and equi.is_tensor(given) and given:size(1) ~= classes then
-      state[name] = own[name]
-    end
-  end
-end
-
-local function load_into(model, weights, head, classes, rename)
-  local state = type(weights) == "string" and equi.load_weights(weights) or weights
-  if type(state) == "table" then
-    state = renamed(state, rename)
-    keep_head(state, model:state_dict(), head, classes)
-  end
-  model:load_state_dict(state)
-end
-
 -- ---- the head ----
 
 -- "classifier.6" names the entry 7 of a list: as in files, lists count from 0 there.
@@ -75,6 +55,27 @@ local function replace_head(self, classes)
     nn.linear(weight:size(2), classes)
   owner[key] = nn.to(new, weight.dtype):train(self.training)
   return self
+end
+
+-- ---- loading ----
+
+-- With the number of classes given, a head for another number is left out: the model's is new then.
+local function drop_head(state, own, head, classes)
+  local given = state[head .. ".weight"]
+  if not classes or not equi.is_tensor(given) or given:size(1) == classes then return false end
+  for _, part in ipairs {".weight", ".bias"} do state[head .. part] = own[head .. part] end
+  return true
+end
+
+local function load_into(model, weights, classes, rename)
+  local state = type(weights) == "string" and equi.load_weights(weights) or weights
+  local is_new = false
+  if type(state) == "table" then
+    state = renamed(state, rename)
+    is_new = drop_head(state, model:state_dict(), model.head, classes)
+  end
+  model:load_state_dict(state)
+  if is_new then model:replace_head(classes) end
 end
 
 -- ---- classes ----
@@ -113,13 +114,16 @@ function backbone.class(name, defaults, methods)
     given.classes = asked or (methods.is_small and methods.is_small(given) and 10) or 1000
     local state = given.seed and equi.rng_state()
     if given.seed then equi.seed(given.seed) end
-    local ok, problem = pcall(self.build, self, given)
+    local ok, problem
+    if given.weights then
+      ok, problem = pcall(nn.initialise.without, self.build, self, given)
+      if ok then ok, problem = pcall(load_into, self, given.weights, asked, methods.rename) end
+    else
+      ok, problem = pcall(self.build, self, given)
+    end
     if state then equi.rng_state(state) end
     if not ok then error(problem, 3) end
     self.preprocessing = self.preprocessing or backbone.imagenet
-    if given.weights then
-      load_into(self, given.weights, self.head, asked, methods.rename)
-    end
   end
   methods.replace_head = replace_head
   return nn.class(name, methods)

@@ -8,8 +8,11 @@ local options = require "lua_equi.options"
 
 local initialise = {}
 
+local idle = false -- set while `without` runs
+
 -- In place on a parameter: filled through a detached view, so nothing is recorded.
 local function fill(x, method, a, b)
+  if idle then return x end
   local view = x:detach()
   view[method](view, a, b)
   return x
@@ -24,6 +27,26 @@ local function fans(x, who)
   local rest = 1
   for d = 3, #shape do rest = rest * shape[d] end
   return shape[2] * rest, shape[1] * rest
+end
+
+--- Runs f(...) while initialisers leave tensors as they are: for a model whose weights come from
+--- elsewhere at once, which is then made in no time. Its parameters are zeros.
+---
+--- Example:
+---     local layer = equi.nn.initialise.without(equi.nn.linear, 2, 3)
+---     print(layer.weight:abs():sum():item())   --> 0.0
+---@param f function
+---@param ... any
+---@return any ... what f returns
+function initialise.without(f, ...)
+  local before = idle
+  local function finish(ok, ...)
+    idle = before
+    if not ok then error((...), 0) end
+    return ...
+  end
+  idle = true
+  return finish(pcall(f, ...))
 end
 
 --- Uniform between low and high.
@@ -123,6 +146,7 @@ function initialise.orthogonal(x, opts)
   arguments.tensor("orthogonal", "x", x)
   opts = options.check("orthogonal", opts, {gain = 1})
   fans(x, "orthogonal")
+  if idle then return x end
   local rows = x:size(1)
   local cols = x:numel() // rows
   local tall = rows >= cols

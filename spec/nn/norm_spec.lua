@@ -50,7 +50,7 @@ describe("nn.batch_norm", function()
     assert.equal("i64", layer.num_batches_tracked.dtype)
     assert.same({4, 3}, {layer(oracle.data(4, 3)):size()})
     assert.same({4, 3, 2}, {layer(oracle.data(4, 3, 2)):size()})
-    oracle.raises("in batch_norm1d: batch_norm1d: x must be B x 3 or B x 3 x L, got a tensor f64 2",
+    oracle.raises("in batch_norm1d: x must be B x 3 or B x 3 x L, got a tensor f64 2",
                   layer, oracle.data(2))
     oracle.raises("batch_norm2d: x must be B x 3 x H x W, got a tensor f32 1 x 4 x 2 x 2",
                   nn.batch_norm2d(3), equi.zeros(1, 4, 2, 2))

@@ -123,4 +123,15 @@ typedef struct winograd_problem {
 } winograd_problem;
 int winograd_run(const winograd_problem *p);
 int winograd_weight_pass(const eq_conv *g);
+
+/* ---- for models whose weights do not change, as direct.h has it ---- */
+bool eq_winograd_can(const eq_conv *g);
+/* Is it faster than direct.c; with weights packed before, fewer tiles will do. */
+bool eq_winograd_pays(const eq_conv *g, eq_pass pass, bool packed);
+/* Forward with packed weights: room for eq_winograd_packed numbers, which depends on the sizes of
+ * the weights and on eq_micro() only. add: NULL, or an image laid out as y that is added; relu
+ * comes last. */
+int64_t eq_winograd_packed(const eq_conv *g);
+int eq_winograd_pack(const eq_conv *g, float *packed);
+int eq_winograd_forward(const eq_conv *g, const float *packed, const float *add, bool relu);
 #endif

@@ -12,6 +12,7 @@ local pickle = {}
 
 local refuse, shown = refusal.refuse, refusal.shown
 local MAX_OPCODES, MAX_CONTAINERS, MAX_LINE, MAX_KEY = 10000000, 2000000, 512, 4096
+local MAX_TEXT = 1 << 24
 local WINDOW = 65536
 
 --- None.
@@ -36,6 +37,9 @@ local function number(s, format, n) return (string.unpack(format, take(s, n))) e
 local function counted(s, format, n)
   local length = number(s, format, n)
   if length < 0 then refuse("its pickle has a text of a negative length at byte %d", s.at) end
+  if length > MAX_TEXT and length <= s.stop - s.at then
+    refuse("its pickle has a text of %d bytes at byte %d", length, s.at)
+  end
   return take(s, length)
 end
 

@@ -14,15 +14,31 @@ local function is_container(v)
   return type(v) == "table" and (v.kind == "dict" or v.kind == "list" or v.kind == "tuple")
 end
 
+-- Whether there is a tensor in v or a few levels below; the settings of a model have none.
+local function has_tensor(v, depth, budget)
+  if v.kind == "tensor" then return true end
+  for i = 1, v.n do
+    budget[1] = budget[1] - 1
+    if budget[1] < 0 then return false end
+    local child = v.kind == "dict" and v.values[v.keys[i]] or v[i]
+    if type(child) == "table" and (child.kind == "tensor" or depth > 0 and is_container(child)) and
+      has_tensor(child, depth - 1, budget) then
+      return true
+    end
+  end
+  return false
+end
+
 local function inner(v)
   for _, name in ipairs(WRAPPERS) do
     local w = v.values and v.values[name]
-    if is_container(w) and w.kind == "dict" then return w, name end
+    if is_container(w) and w.kind == "dict" and has_tensor(w, 4, {100000}) then return w, name end
   end
   return nil
 end
 
---- What a training script has put around a state dict is taken off: {"state_dict": {...}}.
+--- What a training script has put around a state dict is taken off: {"state_dict": {...}}. A dict
+--- of that name without tensors, as the settings of a model, is none.
 ---@param v any
 ---@return any v
 ---@return string prefix what was taken off the names: "state_dict."

@@ -139,6 +139,8 @@ describe("pickle", function()
 
   it("bounds its work", function()
     refused(("]"):rep(2000001), "its pickle has more than 2000000 containers")
+    refused(archive.text(("x"):rep((1 << 24) + 1)),
+      "its pickle has a text of 16777217 bytes at byte 5")
     refused(("\x80\2"):rep(10000001), "its pickle has more than 10000000 opcodes")
   end)
 

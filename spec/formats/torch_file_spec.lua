@@ -38,6 +38,15 @@ describe("torch_file", function()
     assert.same({1 << 20}, assert(read(one {size = {1 << 20}, stride = {0}})).w.shape)
   end)
 
+  it("takes off wrappers only where tensors are in them", function()
+    local settings = dict {{"model", dict {{"depth", "K\20"}}}, {"w", tensor {}}}
+    assert.same({6}, assert(read(archive.legacy(settings))).w.shape)
+    local weights = dict {{"model", dict {{"state_dict", dict {{"w", tensor {}}}}}}}
+    assert.same({6}, assert(read(archive.legacy(weights))).w.shape)
+    local none = archive.legacy(dict {{"epoch", "K\1"}, {"model", "N"}}, {})
+    assert.same({}, (assert(read(none))))
+  end)
+
   it("refuses sizes and strides that leave the storage", function()
     local function leaves(size, stride, offset, shape)
       refused(one {size = size, stride = stride, offset = offset}, ('"w": %s at element %d reaches '
@@ -135,7 +144,10 @@ describe("torch_file", function()
     laughs[1] = "](]eq\0"
     refused(alone(table.concat(laughs)), "its containers hold each other too often")
     refused(alone("]q\0h\0a"), "its containers are nested deeper than 64")
-    refused(alone("}q\0" .. text "state_dict" .. "h\0s"), "its dicts hold themselves")
+    refused(archive.legacy("}q\0" .. text "state_dict" .. "h\0s" .. text "w" .. tensor {} .. "s"),
+      "its dicts hold themselves")
+    refused(alone("}q\0" .. text "state_dict" .. "h\0s"),
+      "its containers are nested deeper than 64")
     refused(alone(("]"):rep(100000) .. ("a"):rep(99999)),
       "its containers are nested deeper than 64")
     refused(archive.legacy("}" .. text(("n"):rep(5000)) .. tensor {} .. "s"),

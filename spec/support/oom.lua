@@ -1,9 +1,9 @@
 -- Every allocation fails once: the first, the second, the third ... of a set of tasks.
 --   lua5.4 spec/support/oom.lua [words in the names of tasks ...]
--- A task is the example of an op or a backward pass through it. Each allocation of tensors
--- fails alone (the binding then tries again) and with all that follow. After that a task has either
--- worked or raised one sentence, live bytes are what they were, and the next task runs. If oom.so
--- is found, the same is done to the requests of Lua's own allocator.
+-- A task is the example of an op, a backward pass through it, or a file of weights that is read.
+-- Each allocation of tensors fails alone (the binding then tries again) and with all that follow.
+-- After that a task has either worked or raised one sentence, live bytes are what they were, and
+-- the next task runs. If oom.so is found, the same is done to the requests of Lua's own allocator.
 local equi = require "lua_equi"
 local has_oom, oom = pcall(require, "oom")
 
@@ -128,6 +128,15 @@ for _, row in ipairs(equi.core.ops) do
 end
 for name, d in pairs(equi.core.docs) do
   if not name:find "^backend" then add(name, example, d.example) end
+end
+local load_file = [[
+local total = 0
+for _, y in pairs(equi.load_weights("spec/support/weights/%s")) do
+  total = total + y:to("f64"):sum():item()
+end
+print(total)]]
+for _, file in ipairs {"protocol4.pt", "python2.pth", "fortran.npy", "packed.npz"} do
+  add("load_weights " .. file, example, load_file:format(file))
 end
 table.sort(tasks, function(a, b) return a.name < b.name end)
 

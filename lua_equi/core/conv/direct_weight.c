@@ -4,25 +4,25 @@
  *
  * The kernel's rows are channels of x (neighbours in memory; with neighbouring taps the whole run
  * of a kernel row), its sum goes down the pixels of some lines, its panel is a strip of gy. The
- * pixels are cut into parts that depend on the sizes only; each part has sums of its own, which are
- * added in order at the end, and turned into PyTorch's layout. */
+ * lines of a block are copied even when they could be read in place: read down the pixels, memory
+ * is slow. The pixels are cut into parts that depend on the sizes only; each part has sums of its
+ * own, which are added in order at the end, and turned into PyTorch's layout. */
 #include "direct.h"
 #include <string.h>
 
 enum {
   BLOCK = 64 << 10, /* numbers of input that a block of lines reads */
-  PIXELS = 384,     /* of a block, about: a strip of gy stays near the first cache */
+  PIXELS = 512,     /* of a block, about: a strip of gy stays near the first cache */
   LINES = 256,      /* of a block, at most */
   TASKS = 8,
   SUMS = 2 << 20, /* numbers in the sums of all parts */
-  HIGH = 8        /* rows of the kernel: half a cache line of channels */
+  HIGH = 12       /* rows of the kernel; measured against 8 and 14 */
 };
 
 typedef struct weight_plan {
   direct_window win;
   const eq_conv *g;
-  int64_t n, panels, width, rows; /* n: channels of gy in a group; rows: taps * c of a panel */
-  bool in_place;
+  int64_t n, panels, width, rows;    /* n: channels of gy in a group; rows: taps * c of a panel */
   int64_t lines, images, image_room; /* of a block: some lines of an image, or whole images */
   int64_t bands, blocks;             /* of an image; of the batch */
   int64_t parts, cuts;               /* of the blocks, of the panels */
@@ -75,10 +75,10 @@ static void block(const weight_plan *p, int64_t group, int64_t index, int64_t fr
   direct_lines l;
   win.x += group * win.c;
   for (int64_t b = b0; b < b1; b++) {
-    direct_lines taken = direct_take(&win, p->in_place, b, i0, i1, room + (b - b0) * p->image_room);
+    direct_lines taken = direct_take(&win, false, b, i0, i1, room + (b - b0) * p->image_room);
     if (b == b0) l = taken;
     for (int64_t i = 0; i < i1 - i0; i++)
-      at[runs++] = (b - b0) * (p->in_place ? win.image : p->image_room) + i * win.si * l.row;
+      at[runs++] = (b - b0) * p->image_room + i * win.si * l.row;
   }
   const float *gy = (const float *)(const void *)g->y.data + (b0 * g->oh + i0) * g->ow * g->co;
   for (int64_t panel = from; panel < to; panel++, sums += p->rows * p->width) {
@@ -134,7 +134,7 @@ static void cut(weight_plan *p) {
     p->images = larger(smaller(p->images, g->batch), 1);
   }
   p->blocks = pieces(g->batch, p->images) * p->bands;
-  p->image_room = p->in_place ? 0 : (direct_room(w, p->lines) + 15) / 16 * 16;
+  p->image_room = (direct_room(w, p->lines) + 15) / 16 * 16;
   p->room = p->images * (p->image_room + p->lines * g->ow * p->width);
   p->parts = larger(smaller(SUMS / (p->rows * p->panels * p->width * g->groups), TASKS), 1);
   p->parts = smaller(p->parts, p->blocks);
@@ -147,7 +147,6 @@ int eq_direct_grad_weight(const eq_conv *g) {
   p.width = eq_micro()->width;
   p.panels = pieces(p.n, p.width);
   p.rows = g->kh * g->kw * p.win.c;
-  p.in_place = direct_in_place(&p.win);
   cut(&p);
   int64_t panels = g->groups * p.panels, each = p.rows * p.width * p.parts;
   size_t bytes = (size_t)(p.parts * panels * p.rows * p.width) * sizeof(float);

@@ -45,11 +45,12 @@ bool eq_direct_can(const eq_conv *g) {
 }
 
 /* ---- one task ---- */
-/* Line i of an image times one panel. */
+/* Line i of an image times one panel; line i + ahead is fetched, where that is not 0. */
 static void one_line(const plan *p, const direct_lines *l, eq_micro_job *job, int64_t i,
-                     int64_t from, int64_t offset) {
+                     int64_t from, int64_t offset, int64_t ahead) {
   job->a = l->data + (i - from) * p->win.si * l->row;
   job->rows = i == p->win.oh - 1 ? p->last : p->win.ow;
+  job->next = p->in_place && ahead ? l->data + (i + ahead - from) * p->win.si * l->row : NULL;
   job->c = p->y + offset;
   job->add = p->add ? p->add + offset : NULL;
   eq_micro()->run(job);
@@ -95,7 +96,8 @@ static void task(const plan *p, int64_t item) {
       direct_lines l = first;
       l.data += (b - b0) * (p->in_place ? win.image : p->image_room);
       for (int64_t i = from; i < to; i++)
-        one_line(p, &l, &job, i, from, b * p->y_image + i * p->y_row + group * p->n + o);
+        one_line(p, &l, &job, i, from, b * p->y_image + i * p->y_row + group * p->n + o,
+                 panel == cut * each ? to - from : 0);
     }
   }
 }

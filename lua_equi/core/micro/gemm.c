@@ -77,6 +77,7 @@ static void times_panels(const eq_sgemm *g, eq_micro_job *job, const group *q) {
     else if (g->bias)
       job->bias = g->bias + q->j + j;
     set->run(job);
+    job->next = NULL; /* by the first panel */
   }
 }
 
@@ -96,6 +97,7 @@ static void times_group(const eq_sgemm *g, int64_t p0, int64_t k, const group *q
       job.acs = !block ? g->acs : g->acs == 1 ? 1 : job.rows;
       job.c = g->c + (i0 + i) * g->crs + q->j;
       job.add = g->accumulate || p0 ? job.c : NULL;
+      if (!block && q->j == 0 && g->ars == k) job.next = a + HEIGHT * g->ars; /* in one stretch */
       times_panels(g, &job, q);
     }
   }

@@ -31,6 +31,8 @@ typedef struct eq_micro_job {
   const float *add;  /* NULL, or rows `ads` apart; add = c accumulates */
   int64_t ads;
   bool relu;
+  const float
+      *next; /* NULL, or what comes from memory soon: a line of it is fetched in each step */
 } eq_micro_job;
 
 /* An order of the rows of a panel: number q of a column lies at place[q % period] + q / period *

@@ -5,6 +5,8 @@
  * spills (with fourteen pointers half of them would live on the stack). */
 #include "vec.h"
 
+enum { LINE = 64 }; /* bytes of a cache line */
+
 INLINE vec finished(vec sum, vec bias, vec add, const eq_micro_job *job) {
   if (job->bias) sum += bias;
   if (job->add) sum += add;
@@ -63,11 +65,13 @@ INLINE vec load_bias(const eq_micro_job *job, int64_t from, int part) {
   }
 
 /* Rows first .. first + rows of the job; rows and vecs are constants of the caller. */
-INLINE void block(const eq_micro_job *job, int64_t first, const int rows, const int vecs) {
+INLINE const char *block(const eq_micro_job *job, int64_t first, const char *next, const int rows,
+                         const int vecs) {
   const int64_t stride = job->ars * (int64_t)sizeof(float);
   const int64_t step = job->acs * (int64_t)sizeof(float), bs = job->bs;
   const int part = (int)(job->cols % LANES);
   const float *b = job->b;
+  const int64_t ahead = job->next ? LINE : 0;
   EACH_ROW(DECLARE)
   EACH_ROW(FETCH)
   for (int64_t run = 0; run < job->runs; run++) {
@@ -76,6 +80,8 @@ INLINE void block(const eq_micro_job *job, int64_t first, const int rows, const 
     for (int64_t k = job->k; k > 0; k--) {
       const vec b0 = load(b), b1 = vecs > 1 ? load(b + LANES) : ZERO;
       EACH_ROW(STEP)
+      __builtin_prefetch(next, 0, 2);
+      next += ahead;
       b += bs;
       p0 += step, p3 += step, p5 += step, p10 += step;
     }
@@ -83,11 +89,16 @@ INLINE void block(const eq_micro_job *job, int64_t first, const int rows, const 
   const vec bias0 = load_bias(job, 0, vecs > 1 ? 0 : part);
   const vec bias1 = vecs > 1 ? load_bias(job, LANES, part) : ZERO;
   EACH_ROW(FINISH)
+  return next;
 }
 
 #define BLOCK(rows)                                                                                \
-  static void one_##rows(const eq_micro_job *job, int64_t first) { block(job, first, rows, 1); }   \
-  static void two_##rows(const eq_micro_job *job, int64_t first) { block(job, first, rows, 2); }
+  static const char *one_##rows(const eq_micro_job *job, int64_t first, const char *next) {        \
+    return block(job, first, next, rows, 1);                                                       \
+  }                                                                                                \
+  static const char *two_##rows(const eq_micro_job *job, int64_t first, const char *next) {        \
+    return block(job, first, next, rows, 2);                                                       \
+  }
 BLOCK(1)
 BLOCK(2)
 BLOCK(3)
@@ -108,16 +119,17 @@ BLOCK(14)
 #else
 #define UP_TO_ROWS(v) UP_TO_6(v)
 #endif
-typedef void (*block_fn)(const eq_micro_job *job, int64_t first);
+typedef const char *(*block_fn)(const eq_micro_job *job, int64_t first, const char *next);
 static const block_fn blocks[2][ROWS] = {{UP_TO_ROWS(one)}, {UP_TO_ROWS(two)}};
 
 /* Blocks of nearly equal height: 32 rows are 11 + 11 + 10, not 14 + 14 + 4. */
 static void run(const eq_micro_job *job) {
   const block_fn *of = blocks[job->cols > LANES];
+  const char *next = (const char *)(job->next ? job->next : job->a);
   int64_t left = (job->rows + ROWS - 1) / ROWS, first = 0;
   for (; left > 0; left--) {
     int64_t rows = (job->rows - first + left - 1) / left;
-    of[rows - 1](job, first);
+    next = of[rows - 1](job, first, next);
     first += rows;
   }
 }

@@ -184,28 +184,28 @@ static void gather(const eq_pixels *in, const eq_levels *levels, int64_t gray_of
     }
 }
 
-/* Resizes `part` of the h2 x w2 picture into a block of its own, which *block owns. */
-static eq_status resize(const eq_recipe *r, const eq_pixels *in, struct size s, eq_window part,
-                        uint8_t **block, eq_pixels *small) {
-  const int64_t c = in->channels;
+/* Makes *p the `part` of itself at another size, in a block that *block owns. */
+static eq_status resize(const eq_recipe *r, eq_pixels *p, struct size s, eq_window part,
+                        uint8_t **block) {
+  const int64_t c = p->channels;
   *block = malloc((size_t)(part.height * part.width * c) + 1);
   if (!*block) return EQ_NOMEM;
-  *small = (eq_pixels){*block, part.height, part.width, c, part.width * c, c, 1};
-  return eq_resize_u8(in->data, in->sy, in->height, in->width, (int)c, s.h, s.w, r->filter, part,
-                      *block);
+  const eq_status status =
+      eq_resize_u8(p->data, p->sy, p->height, p->width, (int)c, s.h, s.w, r->filter, part, *block);
+  *p = (eq_pixels){*block, part.height, part.width, c, part.width * c, c, 1};
+  return status;
 }
 
-/* Resizing reads pixels whose channels lie side by side; others are copied. */
-static eq_status interleave(const eq_pixels *in, uint8_t **block, eq_pixels *out) {
-  const int64_t c = in->channels;
-  *out = *in;
-  if (in->sc == 1 && in->sx == c) return EQ_OK;
-  uint8_t *to = *block = malloc((size_t)(in->height * in->width * c) + 1);
+/* Resizing reads pixels whose channels lie side by side; others are copied to such a block. */
+static eq_status interleave(eq_pixels *p, uint8_t **block) {
+  const int64_t c = p->channels;
+  if (p->sc == 1 && p->sx == c) return EQ_OK;
+  uint8_t *to = *block = malloc((size_t)(p->height * p->width * c) + 1);
   if (!to) return EQ_NOMEM;
-  for (int64_t y = 0; y < in->height; y++)
-    for (int64_t x = 0; x < in->width; x++)
-      for (int64_t j = 0; j < c; j++) *to++ = in->data[y * in->sy + x * in->sx + j * in->sc];
-  *out = (eq_pixels){*block, in->height, in->width, c, in->width * c, c, 1};
+  for (int64_t y = 0; y < p->height; y++)
+    for (int64_t x = 0; x < p->width; x++)
+      for (int64_t j = 0; j < c; j++) *to++ = p->data[y * p->sy + x * p->sx + j * p->sc];
+  *p = (eq_pixels){*block, p->height, p->width, c, p->width * c, c, 1};
   return EQ_OK;
 }
 
@@ -221,7 +221,7 @@ eq_status eq_recipe_run(const eq_recipe *r, const eq_levels *levels, const eq_pi
   }
   struct draws d = draws_of(r->seed, epoch, index);
   uint8_t *copied = NULL, *made = NULL;
-  eq_pixels from = *in, small;
+  eq_pixels from = *in;
   struct size s = resized(r, in->height, in->width);
   eq_window part;
   if (r->area_to > 0) {
@@ -237,9 +237,8 @@ eq_status eq_recipe_run(const eq_recipe *r, const eq_levels *levels, const eq_pi
   eq_status status = EQ_OK;
   if (s.h != from.height || s.w != from.width) {
     const eq_window needed = inside(part, s);
-    status = interleave(&from, &copied, &from);
-    if (status == EQ_OK) status = resize(r, &from, s, needed, &made, &small);
-    from = small;
+    status = interleave(&from, &copied);
+    if (status == EQ_OK) status = resize(r, &from, s, needed, &made);
     part.top -= needed.top;
     part.left -= needed.left;
   }

@@ -153,6 +153,33 @@ describe("conv2d", function()
     end
   end)
 
+  it("of a batch is that of its images, also where the work is cut into pieces", function()
+    local x = oracle.data({16, 16, 20, 20}, {dtype = "f32"}):channels_last():requires_grad_()
+    local w = oracle.data({8, 16, 5, 5}, {dtype = "f32", seed = 2}):requires_grad_()
+    local function f(images)
+      local y = equi.conv2d(images, w, nil, {padding = 2})
+      y:square():sum():backward()
+      return y
+    end
+    local function near(a, b) -- of 100,000 numbers
+      assert.is_true((a - b):abs():max():item() <= 1e-5 * b:abs():max():item())
+    end
+    for _, path in ipairs(paths) do
+      with_path(path, function()
+        x.grad, w.grad = nil, nil
+        local whole = f(x)
+        local gw = w.grad:clone()
+        w.grad = nil
+        for b = 1, 16 do
+          local one = x:detach():narrow(1, b, 1):clone():requires_grad_()
+          near(f(one), whole:narrow(1, b, 1))
+          near(one.grad, x.grad:narrow(1, b, 1))
+        end
+        near(w.grad, gw)
+      end)
+    end
+  end)
+
   it("works on batches of none", function()
     local x = equi.zeros(0, 3, 5, 5):requires_grad_()
     local w, b = equi.ones(4, 3, 3, 3):requires_grad_(), equi.ones(4):requires_grad_()

@@ -4,8 +4,8 @@
 -- the convolution before it: w' = w s, b' = (b - mean) s + bias with s = weight / sqrt(var + eps).
 -- What follows, a residual and relu, is done on the convolution's own result. Which layers follow
 -- each other is known of the entries of a sequential, and of the pairs that a class names:
--- `folds = {conv1 = "bn1", squeeze = false}`, whose forward calls nn.conv_norm(self.conv1, self.bn1,
--- x, {relu = true}). Not an optimizer of graphs: everything else stays as it is.
+-- `folds = {conv1 = "bn1", squeeze = false}`, whose forward calls nn.conv_norm(self.conv1,
+-- self.bn1, x, {relu = true}). Not an optimizer of graphs: everything else stays as it is.
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local classes = require "lua_equi.nn.class"
@@ -126,8 +126,9 @@ local function training_part(m)
   return found
 end
 
---- A model made ready for inference: a new one, with the same results up to rounding, in which batch
---- norm is folded into the convolutions before it, and residuals and relu are done on their results.
+--- A model made ready for inference: a new one, with the same results up to rounding, in which
+--- batch norm is folded into the convolutions before it, and residuals and relu are done on their
+--- results.
 ---
 --- The model must be in evaluation mode. It stays as it is; layers that are not convolutions are
 --- shared, so fuse again after training. Equituned models work too. Own classes of modules take

@@ -219,8 +219,8 @@ end
 
 function fast:forward(x) return self.fc(self:features(x)) end
 
-local new = backbone.class("densenet", {depth = 121, growth = options.any(), bottleneck = options.any(),
-  compression = options.any(), dropout = 0}, methods)
+local new = backbone.class("densenet", {depth = 121, growth = options.any(),
+  bottleneck = options.any(), compression = options.any(), dropout = 0}, methods)
 local new_fast = backbone.class("densenet_fast", {depth = 40, growth = 12}, fast)
 
 --- Makes a densely connected network: equi.models.densenet{depth = 121}.

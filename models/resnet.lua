@@ -91,7 +91,9 @@ end
 
 local function initialise(self, o)
   local mode = o.cifar and "fan_in" or "fan_out"
-  local function kaiming(layer) nn.initialise.kaiming(layer.weight, {mode = mode, normal = true}) end
+  local function kaiming(layer)
+    nn.initialise.kaiming(layer.weight, {mode = mode, normal = true})
+  end
   backbone.initialise(self, {conv = kaiming, linear = o.cifar and kaiming or nil})
 end
 

@@ -16,7 +16,7 @@ end
 local function count_norms(m)
   local n = 0
   nn.walk(m, function(kind, v)
-    if kind == "module" and getmetatable(v) and v.class_name and
+    if kind == "module" and type(v) == "table" and v.class_name and
       v:class_name() == "batch_norm2d" then n = n + 1 end
   end)
   return n

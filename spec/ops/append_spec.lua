@@ -67,7 +67,7 @@ describe("append", function()
   it("takes nothing, and says what does not fit", function()
     assert.same({2, 3, 4, 4}, {equi.append(x, y:narrow(2, 1, 0), 5):size()})
     assert.same({0, 5}, {equi.append(equi.zeros(0, 3), equi.zeros(0, 2), 8):size()})
-    oracle.raises("append: x is 2 x 3 x 4 x 4, new is 2 x 48; they must be B x C x .. and differ " ..
-      "in C only", equi.append, x, x:reshape(2, 48))
+    oracle.raises("append: x is 2 x 3 x 4 x 4, new is 2 x 48; they must be B x C x .. and " ..
+      "differ in C only", equi.append, x, x:reshape(2, 48))
   end)
 end)

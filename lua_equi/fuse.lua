@@ -5,7 +5,8 @@
 -- What follows, a residual and relu, is done on the convolution's own result. Which layers follow
 -- each other is known of the entries of a sequential, and of the pairs that a class names:
 -- `folds = {conv1 = "bn1", squeeze = false}`, whose forward calls nn.conv_norm(self.conv1,
--- self.bn1, x, {relu = true}). Not an optimizer of graphs: everything else stays as it is.
+-- self.bn1, x, {relu = true}). A fused convolution keeps its weights packed for the path that runs
+-- (core/conv/fused.c). Not an optimizer of graphs: everything else stays as it is.
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local classes = require "lua_equi.nn.class"
@@ -30,8 +31,16 @@ local fused_conv = classes.class("fused_conv2d", {
       error("fused_conv2d: a fused model is for evaluation, where batch norm does not change; "
         .. "train the model that it was made of, and fuse it again", 0)
     end
-    local y = self.conv(x)
-    return finish(y, opts and opts.add, self.relu or opts and opts.relu)
+    local conv, add = self.conv, opts and opts.add
+    local relu = self.relu or opts and opts.relu or false
+    if conv.padding_mode ~= "zeros" or x.requires_grad or add and add.requires_grad then
+      return finish(conv(x), add, relu)
+    end
+    local y, packed = nil, self._packed
+    if packed and packed.dtype ~= x.dtype then packed = nil end
+    y, self._packed = core.conv2d_fused(x, conv.weight, conv.bias, packed, add, conv.stride,
+      conv.padding, conv.dilation, conv.groups, relu)
+    return y
   end,
   extra = function(self) return self.relu and "relu" or "" end,
 })

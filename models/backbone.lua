@@ -174,8 +174,9 @@ function backbone.pooled(x)
   return equi.adaptive_avg_pool2d(x, {1, 1}):reshape(x:size(1), x:size(2))
 end
 
---- A sequential that does norm and relu in one pass and is called `features`, as in torchvision: m.features(x) is the map of features
---- [B, C, H, W], m:features(x) the vector the head takes, which is m:vector(x).
+--- A sequential that does norm and relu in one pass and is called `features`, as in torchvision:
+--- m.features(x) is the map of features [B, C, H, W], m:features(x) the vector that the head takes,
+--- which is m:vector(x).
 ---
 --- Example:
 ---     local f = equi.models.backbone.features(equi.relu)

@@ -205,6 +205,52 @@ static int conv2d_run(eq_call *c) {
   return run_pass(EQ_CONV_FORWARD, c->in[0], c->in[1], c->in[2], c->out[0], &p);
 }
 
+/* ---- conv2d_fused: x, w, b, packed, add -> y, packed ---- */
+static int fused_checks(const eq_call *c, const int64_t *shape) {
+  const eq_tensor *add = c->in[4];
+  for (int i = 0; i < c->nin; i++)
+    if (eq_grad_enabled && c->in[i] && c->in[i]->node)
+      return eq_fail("it has no gradient; use conv2d, or equi.no_grad");
+  if (add && (add->ndim != 4 || memcmp(add->shape, shape, 4 * sizeof *shape)))
+    return eq_fail("add is %s, the result is %s", eq_shape_of(add), eq_shape_str(4, shape));
+  return EQ_OK;
+}
+
+static int run_fused(eq_call *c, const window *p, eq_tensor *y) {
+  eq_conv g;
+  eq_tensor *x = as_pixels(c->in[0]), *b = c->in[2] ? eq_contiguous(c->in[2]) : NULL;
+  eq_tensor *add = c->in[4] ? eq_channels_last(c->in[4]) : NULL;
+  int bad = !x || (c->in[2] && !b) || (c->in[4] && !add) ? (int)eq_error.status : EQ_OK;
+  if (!bad && (!x->numel || !y->numel)) {
+    bad = without_terms(EQ_CONV_FORWARD, y, b);
+    if (!bad) bad = eq_conv_finish(y, add, c->arg[4].i);
+  } else if (!bad) {
+    set_sizes(&g, x, c->in[1], y, p);
+    g.x = pixels_of(x), g.y = pixels_of(y);
+    g.weight = c->in[1], g.bias = b ? b->data : NULL;
+    bad = eq_conv_fused(&g, &c->out[1], y, add, c->arg[4].i);
+  }
+  eq_release(x);
+  eq_release(b);
+  eq_release(add);
+  return bad;
+}
+
+static int conv2d_fused(eq_call *c) {
+  const eq_tensor *x = c->in[0], *w = c->in[1];
+  window p;
+  int64_t size[2];
+  if (conv2d_window(c, &p) || result_size(x, w, &p, size)) return EQ_ERR;
+  int64_t shape[4] = {x->shape[0], w->shape[0], size[0], size[1]}, none = 0;
+  if (fused_checks(c, shape)) return EQ_ERR;
+  c->nout = 2;
+  c->out[0] = eq_empty_channels_last(x->dtype, 4, shape);
+  c->out[1] = eq_retain(c->in[3]);
+  int bad = c->out[0] ? run_fused(c, &p, c->out[0]) : (int)eq_error.status;
+  if (!bad && !c->out[1]) c->out[1] = eq_empty(x->dtype, 1, &none);
+  return bad;
+}
+
 /* gx from gy and w; size: height and width of x. */
 static eq_tensor *grad_input(eq_tensor *gy, eq_tensor *w, const int64_t *size, const window *p) {
   int64_t pad[4] = {p->before[0], p->before[1], p->after[0], p->after[1]};
@@ -388,6 +434,19 @@ const eq_op ops_conv[] = {
      .run = conv2d_run,
      .back = conv2d_back,
      .flags = EQ_ANY_STRIDE | EQ_SAVE_IN0 | EQ_SAVE_IN1,
+     .where = EQ_HERE},
+    {.name = "conv2d_fused",
+     .sig = "x:float, w:float, b:float?, packed:float?, add:float?, " WINDOW
+            ", relu:bool=false -> y, packed",
+     .doc = "relu(conv2d(x, w, b) + add) without a gradient, for models whose weights do not "
+            "change. The\nsecond result is w in the order of the chosen path; given back as "
+            "`packed` it saves that work,\nand equi.fuse does so.",
+     .example = "local x, w = equi.ones(1, 8, 6, 6), -equi.ones(8, 8, 3, 3)\n"
+                "local y, packed = equi.conv2d_fused(x, w, {relu = true})\n"
+                "y = equi.conv2d_fused(x, w, nil, packed, {add = y + 100})\n"
+                "print(y:size())  --> 1 8 4 4\nprint(y:max():item())  --> 28.0",
+     .compose = conv2d_fused,
+     .flags = EQ_NO_GRAD | EQ_FUNCTION,
      .where = EQ_HERE},
     {.name = "conv2d_padded",
      .sig = "x:float, w:float, b:float?, " INNER " -> y",

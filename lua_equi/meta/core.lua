@@ -547,6 +547,23 @@ function equi.conv2d(x, w, b, stride, padding, dilation, groups) end
 ---@return equi.Tensor y
 function tensor:conv2d(w, b, stride, padding, dilation, groups) end
 
+---relu(conv2d(x, w, b) + add) without a gradient, for models whose weights do not change. The
+---second result is w in the order of the chosen path; given back as `packed` it saves that work,
+---and equi.fuse does so.
+---@param x equi.Tensor
+---@param w equi.Tensor
+---@param b? equi.Tensor
+---@param packed? equi.Tensor
+---@param add? equi.Tensor
+---@param stride? integer|integer[] default 1
+---@param padding? integer|integer[]|"same"|"valid" default 0
+---@param dilation? integer|integer[] default 1
+---@param groups? integer default 1
+---@param relu? boolean default false
+---@return equi.Tensor y
+---@return equi.Tensor packed
+function equi.conv2d_fused(x, w, b, packed, add, stride, padding, dilation, groups, relu) end
+
 ---The transpose of conv2d, which makes images larger: x is B x C x H x W, w is C x out / groups x KH x KW,
 ---b is out, the result B x out x H' x W' with
 ---H' = (H - 1) stride - 2 padding + dilation (KH - 1) + output_padding + 1, channels-last.

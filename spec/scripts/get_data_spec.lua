@@ -2,14 +2,7 @@
 -- a port where nobody listens.
 local files = require "spec.support.files"
 
-local function run(words)
-  local out = os.tmpname()
-  local command = "no_proxy='*' lua5.4 scripts/get_data.lua %s > %s 2>&1 < /dev/null"
-  local ok, _, code = os.execute(command:format(words, out))
-  local text = files.read(out)
-  os.remove(out)
-  return text, ok and 0 or code
-end
+local function run(words) return files.script("get_data.lua", words) end
 
 describe("scripts/get_data.lua", function()
   local folder

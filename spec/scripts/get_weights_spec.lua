@@ -3,14 +3,7 @@
 local fetch = require "scripts.fetch"
 local files = require "spec.support.files"
 
-local function run(words)
-  local out = os.tmpname()
-  local command = "no_proxy='*' lua5.4 scripts/get_weights.lua %s > %s 2>&1 < /dev/null"
-  local ok, _, code = os.execute(command:format(words, out))
-  local text = files.read(out)
-  os.remove(out)
-  return text, ok and 0 or code
-end
+local function run(words) return files.script("get_weights.lua", words) end
 
 describe("scripts/get_weights.lua", function()
   local folder

@@ -31,6 +31,17 @@ function files.shell(command)
   return out
 end
 
+-- Runs a script of the repository as a command without input; returns what it prints and its exit
+-- code. Addresses of this machine are not asked of a proxy.
+function files.script(name, words)
+  local out = os.tmpname()
+  local command = "no_proxy='*' lua5.4 scripts/%s %s > %s 2>&1 < /dev/null"
+  local ok, _, code = os.execute(command:format(name, words, out))
+  local text = files.read(out)
+  os.remove(out)
+  return text, ok and 0 or code
+end
+
 -- A fresh folder; remove it with files.remove.
 function files.folder() return (files.shell "mktemp -d":gsub("\n", "")) end
 

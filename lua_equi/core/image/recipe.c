@@ -167,15 +167,15 @@ static struct walk walk_of(int64_t top, int64_t left, int64_t n, int64_t m, bool
   return k;
 }
 
-static void gather(const eq_pixels *in, const eq_levels *levels, int64_t gray_of, struct walk k,
+static void gather(const eq_pixels *in, const eq_levels *levels, bool to_gray, struct walk k,
                    int64_t h, int64_t w, float *out) {
-  const int64_t c = gray_of ? 1 : in->channels;
+  const int64_t c = to_gray ? 1 : in->channels;
   for (int64_t y = 0; y < h; y++)
     for (int64_t x = 0; x < w; x++, out += c) {
       const int64_t py = k.ay + k.by * y + k.cy * x, px = k.ax + k.bx * y + k.cx * x;
       const bool is_in = py >= 0 && py < in->height && px >= 0 && px < in->width;
       const uint8_t *p = in->data + (is_in ? py * in->sy + px * in->sx : 0);
-      if (gray_of) {
+      if (to_gray) {
         const int v = p[0] * 19595 + p[in->sc] * 38470 + p[2 * in->sc] * 7471 + 0x8000;
         out[0] = levels->value[is_in ? v >> 16 : 0];
         continue;
@@ -209,6 +209,21 @@ static eq_status interleave(eq_pixels *p, uint8_t **block) {
   return EQ_OK;
 }
 
+/* What of the picture is taken: *from loses what a random part leaves out, *s is the size to give
+ * it, the result is the window of that size. */
+static eq_window choose(const eq_recipe *r, struct draws *d, eq_pixels *from, struct size *s) {
+  if (r->area_to <= 0) {
+    *s = resized(r, from->height, from->width);
+    return crop(r, d, *s);
+  }
+  const eq_window part = random_part(r, d, from->height, from->width);
+  from->data += part.top * from->sy + part.left * from->sx;
+  from->height = part.height;
+  from->width = part.width;
+  *s = (struct size){r->crop_h, r->crop_w};
+  return (eq_window){0, 0, s->h, s->w};
+}
+
 eq_status eq_recipe_run(const eq_recipe *r, const eq_levels *levels, const eq_pixels *in,
                         uint64_t epoch, uint64_t index, int64_t out_h, int64_t out_w, float *out,
                         char *why, size_t room) {
@@ -222,18 +237,8 @@ eq_status eq_recipe_run(const eq_recipe *r, const eq_levels *levels, const eq_pi
   struct draws d = draws_of(r->seed, epoch, index);
   uint8_t *copied = NULL, *made = NULL;
   eq_pixels from = *in;
-  struct size s = resized(r, in->height, in->width);
-  eq_window part;
-  if (r->area_to > 0) {
-    const eq_window source = random_part(r, &d, in->height, in->width);
-    from.data += source.top * in->sy + source.left * in->sx;
-    from.height = source.height;
-    from.width = source.width;
-    s = (struct size){r->crop_h, r->crop_w};
-    part = (eq_window){0, 0, s.h, s.w};
-  } else {
-    part = crop(r, &d, s);
-  }
+  struct size s;
+  eq_window part = choose(r, &d, &from, &s);
   eq_status status = EQ_OK;
   if (s.h != from.height || s.w != from.width) {
     const eq_window needed = inside(part, s);

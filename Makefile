@@ -351,7 +351,8 @@ fuzz: ## every reader of files on damaged ones, under the sanitizers; FUZZ_SECON
 run-fuzz: build-asan/bin/$(LUA)
 	$(call sanitized,$(LUA) spec/fuzz/run.lua --seconds $(FUZZ_SECONDS) --keep build-asan/fuzz $(FUZZ),allocator_may_return_null=1)
 
-# Specs tagged `words` go through lists of 20,000 texts and make no tensor: there is nothing to let go too early.
+# Specs tagged `words` go through lists of 20,000 texts or large damaged files and make no tensor: there is nothing to let go
+# too early.
 gc: all ## all specs (or SPECS=) with a collector that never rests, then with the generational one
 	$(RUN_SPECS) --gc=incremental --exclude-tags=install,words $(SPECS)
 	$(RUN_SPECS) --gc=generational --exclude-tags=install,words $(SPECS)

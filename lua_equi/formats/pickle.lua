@@ -11,7 +11,7 @@ local refusal = require "lua_equi.formats.refusal"
 local pickle = {}
 
 local refuse, shown = refusal.refuse, refusal.shown
-local MAX_OPCODES, MAX_CONTAINERS, MAX_LINE, MAX_KEY = 10000000, 2000000, 512, 4096
+local MAX_OPCODES, MAX_CONTAINERS, MAX_LINE, MAX_KEY = 5000000, 1000000, 512, 4096
 local MAX_TEXT = 1 << 24
 local WINDOW = 65536
 

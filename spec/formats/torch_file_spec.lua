@@ -133,7 +133,7 @@ describe("torch_file", function()
       '"a.b" comes twice')
   end)
 
-  it("holds out against containers without end", function()
+  it("holds out against containers without end #words", function()
     local laughs = {"](" .. tensor {} .. "eq\0"}
     for i = 1, 40 do
       laughs[#laughs + 1] = ("](%seq%s"):format(("h" .. string.char(i - 1)):rep(10),
@@ -175,7 +175,7 @@ describe("torch_file", function()
       .. "torch.save")
   end)
 
-  it("refuses every truncation", function()
+  it("refuses every truncation #words", function()
     local folder = "spec/support/weights/"
     for _, name in ipairs {"protocol4.pt", "python2.pth", "wrapped.th", "packed.npz", "fortran.npy",
       "scalar.npy"} do

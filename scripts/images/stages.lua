@@ -1,0 +1,199 @@
+--- What a run does: training stages with validation and resuming, and the measurement after them.
+local equi = require "lua_equi"
+local log = require "lua_equi.log"
+local networks = require "images.networks"
+local results = require "lua_equi.results"
+local train = require "lua_equi.train"
+
+local stages = {}
+
+-- ---- evaluation ----
+
+-- The batches of a list with a progress line.
+local function shown(batches, label, quiet)
+  return function()
+    local line = log.progress(#batches, {label = label, quiet = quiet})
+    local i = 0
+    return function()
+      i = i + 1
+      line:update(i)
+      if i > #batches then return line:done() end
+      return batches:get(i)
+    end
+  end
+end
+
+--- Accuracies of a model on a part of the data under every element of the group.
+---@param model any
+---@param part table with batches(size)
+---@param o table {group =, rows =, label =}
+---@return table report of equi.classify.evaluate
+function stages.measure(model, part, o)
+  local report = equi.classify.evaluate(model, shown(part:batches(o.rows), o.label),
+    {moves = networks.action(o.group)})
+  local names = networks.groups[o.group].moves
+  for _, m in ipairs(report.moves) do m.name = names[m.name] or m.name end
+  return report
+end
+
+-- Each image moved by an element drawn for it, once and for all.
+local function turned(batches, action, seed)
+  local list, draw = {}, equi.data.random.new(seed)
+  local elements = action.group:elements()
+  for i = 1, #batches do
+    local x, y = batches:get(i)
+    local rows = {}
+    for b = 1, x:size(1) do rows[b] = action(elements[draw:integer(#elements)], x[{{b, b}}]) end
+    list[i] = {equi.cat(rows, 1), y}
+  end
+  return list
+end
+
+-- ---- optimizer and schedule ----
+
+local schedules = {
+  constant = function() return nil end,
+  steps = function(opt, total)
+    return equi.optim.multi_step(opt, {total // 2, total * 3 // 4})
+  end,
+  cosine = function(opt, total) return equi.optim.cosine(opt, total) end,
+}
+
+local function learning(list)
+  local out = {}
+  for _, p in ipairs(list) do
+    if p.requires_grad then out[#out + 1] = p end
+  end
+  return out
+end
+
+-- ---- one step ----
+
+-- The loss of a batch, sent back in parts of `rows` images: their gradients add up to the batch's.
+local function descend(model, x, y, rows)
+  local n, total = x:size(1), 0
+  for from = 1, n, rows do
+    local to = math.min(n, from + rows - 1)
+    local whole = from == 1 and to == n
+    local part = whole and x or x[{{from, to}}]
+    local loss = equi.cross_entropy(model(part), whole and y or y[{{from, to}}])
+    if not whole then loss = loss * ((to - from + 1) / n) end
+    loss:backward()
+    total = total + loss:item()
+  end
+  return total
+end
+
+--- Trains a model and leaves the best one by validation in it.
+---@param o table model, learning (list of parameters), learn = "all" or "head", head = modules that
+--- learn with a frozen backbone; train, validation = parts of the data; epochs, batch, rows, lr,
+--- momentum, weight_decay, schedule, seed, augment, group (nil: upright validation), dir, label,
+--- resume, saved, frozen_norm
+---@return table {seconds, rate, history, best, epochs}
+function stages.train(o)
+  local stream = o.train:stream {batch = o.batch, seed = o.seed, augment = o.augment}
+  local per_epoch = stream.per_epoch
+  local steps = math.max(1, math.ceil(o.epochs * per_epoch))
+  local opt = equi.optim.sgd(learning(o.learning), {lr = o.lr, momentum = o.momentum,
+    weight_decay = o.weight_decay})
+  local schedule = schedules[o.schedule](opt, steps)
+  local validation = o.validation:batches(o.rows or 256)
+  local action = o.group and networks.action(o.group)
+  local turned_ones = action and turned(validation, action, 0)
+  stages.mode(o)
+  local path = o.dir .. "/train"
+  local result = train.run {
+    steps = steps, every = math.min(steps, per_epoch), best = "validation", resume = o.resume,
+    step = function()
+      local x, y = stream:next()
+      opt:zero_grad()
+      local loss = descend(o.model, x, y, math.min(o.rows or o.batch, o.batch))
+      opt:step()
+      if schedule then schedule:step() end
+      return loss
+    end,
+    evaluate = function()
+      return {validation = equi.classify.accuracy(o.model, turned_ones or
+        shown(validation, "validation", true))}
+    end,
+    model = o.model, optimizer = opt, schedules = schedule, sampler = stream, options = o.saved,
+    checkpoint = path .. ".safetensors", log = path, progress = true, label = o.label,
+  }
+  equi.checkpoint.load(path .. ".best.safetensors", {model = o.model, rng = false})
+  equi.nn.eval(o.model)
+  return {seconds = result.seconds, rate = steps * o.batch / math.max(result.seconds, 1e-9),
+    best = result.best, epochs = steps / per_epoch,
+    validation = results.history(path .. ".jsonl", "validation"),
+    loss = results.history(path .. ".jsonl", "loss")}
+end
+
+--- Training mode for what learns: everything, or only what stands on a frozen backbone; with
+--- frozen_norm batch norm keeps its statistics.
+---@param o table {model =, learn =, head = list of modules, frozen_norm =}
+function stages.mode(o)
+  if o.learn == "head" then
+    equi.nn.eval(o.model)
+    for _, part in ipairs(o.head) do equi.nn.train(part) end
+    return
+  end
+  equi.nn.train(o.model)
+  if not o.frozen_norm then return end
+  equi.nn.walk(o.model, function(kind, m)
+    if kind == "module" and type(m) == "table" and rawget(m, "running_mean") then
+      m.training = false
+    end
+  end)
+end
+
+--- Lets the energy of a canonicalization learn on upright images that they are upright.
+---@param pick table equi.combine.canonical
+---@param o table {train =, batch =, epochs =, seed =, dir =, label =, saved =, resume =}
+function stages.orient(pick, o)
+  local stream = o.train:stream {batch = o.batch, seed = o.seed}
+  local steps = math.max(1, math.ceil(o.epochs * stream.per_epoch))
+  local opt = equi.optim.adam(pick, {lr = 1e-3})
+  equi.nn.train(pick)
+  local path = o.dir .. "/orientation"
+  train.run {
+    steps = steps, every = math.max(1, steps // 4), resume = o.resume,
+    step = function()
+      local x = stream:next()
+      opt:zero_grad()
+      local loss = pick:loss(x)
+      loss:backward()
+      opt:step()
+      return loss
+    end,
+    model = pick, optimizer = opt, sampler = stream, options = o.saved,
+    checkpoint = path .. ".safetensors", log = path, progress = true, label = o.label,
+  }
+  equi.nn.freeze(equi.nn.eval(pick))
+end
+
+-- ---- pictures ----
+
+local function save(figure, path)
+  local done, message = figure:save(path)
+  if not done then io.stderr:write("images.lua: ", message, "\n") end
+end
+
+--- Learning curves and the confusion matrix of one run, as PNG files in its folder.
+---@param o table {dir =, title =, classes =, report =, trained = what stages.train returned, or nil}
+function stages.pictures(o)
+  local plot = require "lua_equi.plot"
+  local names, most = {}, 20
+  for i, name in ipairs(o.classes) do names[i] = name end
+  local matrix = plot.new {title = o.title .. ": randomly moved test images", width = 900,
+                           height = 800, xlabel = "predicted", ylabel = "true"}
+  matrix:heatmap(o.report.confusion, {rows = names, cols = names, values = #names <= most})
+  save(matrix, o.dir .. "/confusion.png")
+  local t = o.trained
+  if not t or #t.validation.steps == 0 then return end
+  local loss = plot.new {xlabel = "step", ylabel = "training loss"}
+  loss:line(t.loss.steps, t.loss.values, {label = "loss"})
+  local accuracy = plot.new {xlabel = "step", ylabel = "validation accuracy, %"}
+  accuracy:line(t.validation.steps, t.validation.values, {label = "validation"})
+  save(plot.grid({{loss, accuracy}}, {title = o.title}), o.dir .. "/curves.png")
+end
+
+return stages

@@ -21,19 +21,23 @@ local METHODS = {"plain", "plain_tuned", "plain_augmented", "equi", "equi_tuned"
 
 local declared = options.declare {
   name = "images.lua",
-  doc = "Trains image classifiers, equi-tunes pretrained ones, and compares them on test images " ..
-    "that are upright, turned, and moved at random. Every accuracy in the table is of the test " ..
-    "images, except validation, whose images are split off the training images. 0 and auto stand " ..
-    "for the defaults of the task: those of the paper for tune (epochs 10, batch 8, lr 3e-4; it " ..
-    "also used batch 4, lr 1e-3), those of He et al. for scratch (epochs 180, batch 128, lr 0.1, " ..
-    "weight decay 1e-4, tenths at 1/2 and 3/4, random crops and flips).",
+  doc = "Trains image classifiers, equi-tunes pretrained ones, and compares them on test images "
+    .. "that are upright, turned, and moved at random. Every accuracy in the table is of the test "
+    .. "images, except validation, whose images are split off the training images. 0 and auto "
+    .. "stand for the task's defaults: those of the paper for tune (epochs 10, batch 8, lr 3e-4; "
+    .. "it also used batch 4, lr 1e-3), those of He et al. for scratch (epochs 180, batch 128, lr "
+    .. "0.1, weight decay 1e-4, tenths at 1/2 and 3/4, random crops and flips).",
   "What to run",
   {"task", "tune", choices = {"tune", "evaluate", "scratch"},
    doc = "tune: all --methods; evaluate: without training; scratch: a network from nothing"},
   {"backbone", "resnet20", choices = networks.names, doc = "architecture"},
-  {"weights", "", doc = "file of pretrained weights, or the name of shipped ones, such as cifar10"},
-  {"data", "cifar10", doc = "cifar10, cifar100, fashion_mnist, toy, or folder:PATH with train/CLASS "
-    .. "and val/CLASS (or test/CLASS) below it"},
+  {"weights", "", doc = "file of pretrained weights, or a shipped one's name, such as cifar10"},
+  {"data", "cifar10", doc = "cifar10, cifar100, fashion_mnist, toy, or folder:PATH with "
+    .. "train/CLASS and val/CLASS (or test/CLASS) below it"},
+  {"pixels", "torch", choices = {"torch", "caffe"}, doc = "what the weights want: RGB from 0 to 1 "
+    .. "with the network's mean and std, or Caffe's BGR from 0 to 255 minus a mean"},
+  {"resize", 0, min = 0, doc = "shorter side of an image; 0: the network's"},
+  {"crop", 0, min = 0, doc = "side of the square cut out of its middle; 0: the network's"},
   {"data_dir", "", saved = false, doc = "folder of the data set's files"},
   {"group", "c4", choices = networks.group_names, doc = "by which images are moved: quarter turns; "
     .. "these and flips; half turns; flips in one direction; in both"},
@@ -60,9 +64,10 @@ local declared = options.declare {
   {"holdout", 0.1, above = 0, below = 1, doc = "part of the training images kept for validation"},
   {"subset", 0, min = 0, doc = "train on so many images only; 0: all"},
   {"test_subset", 0, min = 0, doc = "test on the first so many images; 0: all"},
-  {"orient_epochs", 1.0, above = 0, doc = "of the small network that finds where up is (canonical)"},
+  {"orient_epochs", 1.0, above = 0, doc = "of the small network of canonical, which finds where "
+    .. "up is"},
   "Running",
-  {"rows", 100, min = 1, saved = false, doc = "images a batch when evaluating"},
+  {"rows", 50, min = 1, saved = false, doc = "images a batch when evaluating"},
   {"max_memory", 0, min = 0, saved = false, doc = "MB that tensors may take: orbits go in chunks, "
     .. "batches in parts; 0: no limit"},
   {"out", "", saved = false, doc = "folder for results; default: out/images, out/demo, out/tiny"},
@@ -70,7 +75,8 @@ local declared = options.declare {
   {"force", false, saved = false, doc = "go on, or overwrite results, with other options too"},
   {"report", false, saved = false, doc = "only print the table of the results in --out"},
   {"markdown", false, saved = false, doc = "print that table as Markdown"},
-  {"threads", 0, min = 0, saved = false, doc = "threads; results do not depend on it; 0: all cores"},
+  {"threads", 0, min = 0, saved = false, doc = "results do not depend on it; 0: all cores, or 1 "
+    .. "with tiny"},
   {"demo", false, doc = "the shipped network, equi-tuned without training, on CIFAR-10 if it is "
     .. "there, else on a drawn picture"},
   {"tiny", false, doc = "a run of seconds on generated pictures, to see that everything works"},
@@ -117,8 +123,8 @@ end
 
 local function shorten(opt)
   if opt.tiny then
-    opt.data, opt.epochs, opt.batch, opt.rows = "toy", 1, 8, 30
-    opt.subset, opt.test_subset, opt.lr = 40, 30, 0.01
+    opt.data, opt.epochs, opt.batch, opt.rows, opt.orient_epochs = "toy", 1, 8, 30, 1
+    opt.subset, opt.test_subset, opt.lr, opt.threads = 48, 40, 0.02, math.max(1, opt.threads)
   elseif opt.demo then
     opt.task, opt.weights, opt.backbone, opt.data = "evaluate", "cifar10", "resnet20", "cifar10"
     opt.combine, opt.test_subset = {"mean", "best"}, opt.test_subset > 0 and opt.test_subset or 1000
@@ -167,6 +173,17 @@ local function methods_of(opt)
 end
 
 -- Nothing is drawn at random in an untrained network that is only averaged: one seed is enough.
+-- A network to start from, where none is at hand: trained on the toy set first.
+local function pretrained(opt, run)
+  local first = {}
+  for name, value in pairs(opt) do first[name] = value end
+  setmetatable(first, getmetatable(opt))
+  first.task, first.epochs, first.subset, first.augment = "scratch", 6, 0, {"none"}
+  local one = single(first, "scratch", nil, opt.seeds[1])
+  run(one)
+  return one.dir .. "/weights.safetensors"
+end
+
 local function all_runs(opt)
   local list = {}
   for _, method in ipairs(methods_of(opt)) do
@@ -214,8 +231,9 @@ local function fit_memory(one, network, learns)
 end
 
 -- The model of a run: plain or equituned.
-local function make_model(one, classes, learns)
-  local network, fresh = networks.build(one.backbone, #classes, one)
+local function make_model(one, set, learns)
+  one.size = set.size
+  local network, fresh = networks.build(one.backbone, #set.classes, one)
   if fresh and not learns then return nil end
   local chunk = fit_memory(one, network, learns)
   if not one.combine then
@@ -279,15 +297,15 @@ end
 local function run(one)
   local finished = one.resume and json.read(one.dir .. "/result.json")
   if finished then return finished end
-  if not os.execute(("mkdir -p '%s' 2>/dev/null"):format(one.dir:gsub("'", "'\\''"))) then
-    fail("cannot make the folder %s", one.dir)
-  end
   equi.seed(one.seed)
   local set = attempt(data.open, one)
-  local model, network, parts = attempt(make_model, one, set.classes, trains[one.method])
+  local model, network, parts = attempt(make_model, one, set, trains[one.method])
   if not model then
     io.stderr:write(one.label, ": left out, the last layer is new and has learned nothing\n")
     return nil
+  end
+  if not os.execute(("mkdir -p '%s' 2>/dev/null"):format(one.dir:gsub("'", "'\\''"))) then
+    fail("cannot make the folder %s", one.dir)
   end
   data.prepare(set, network.preprocessing)
   if parts.pick then
@@ -361,6 +379,9 @@ local function main()
   end
   if opt.threads > 0 then equi.threads(opt.threads) end
   if opt.demo and not data.find(opt) then return require "images.demo"() end
+  if opt.tiny and opt.task ~= "scratch" and opt.weights == "" then
+    opt.weights = pretrained(opt, run)
+  end
   local list, done = all_runs(opt), {}
   if not opt.force then
     for _, one in ipairs(list) do protect(one) end

@@ -4,7 +4,7 @@
 -- seen before the end. Size, mean and std are what the network wants.
 local equi = require "lua_equi"
 
-local random, sampler = equi.data.random, equi.data.sampler
+local random = equi.data.random
 local data = {}
 
 -- ---- sets: {images u8 [N, C, H, W] or paths, labels i64 [N], classes} ----
@@ -27,7 +27,7 @@ local function toy(count, seed)
   end
   return {images = equi.tensor(pictures, {dtype = "u8"}),
           labels = equi.tensor(labels, {dtype = "i64"}),
-          classes = {"down", "right", "both", "corner"}}
+          classes = {"down", "right", "both", "corner"}, size = side}
 end
 
 -- Of a set that a reader returned with nil and a message when it could not.
@@ -101,8 +101,7 @@ local function chosen(set, positions)
   end
   local images
   if not paths then images = set.images:index_select(1, equi.tensor(positions, {dtype = "i64"})) end
-  return {images = images, paths = paths, labels = equi.tensor(own, {dtype = "i64"}),
-          classes = set.classes}
+  return {images = images, paths = paths, labels = equi.tensor(own, {dtype = "i64"})}
 end
 
 local function first(set, count)
@@ -115,7 +114,8 @@ end
 --- Reads a set and splits it: validation from the shuffled training images (one order for all
 --- seeds), then the subset from what is left.
 ---@param o table {data =, data_dir =, holdout =, subset =, test_subset =}
----@return table {train =, validation =, test =, classes =, counts =}
+---@return table {train =, validation =, test =, classes =, counts =, size = of pictures that are
+--- taken as they are, or nil}
 function data.open(o)
   local train, test = data.read(o)
   local n, order = train.labels:size(1), {}
@@ -128,6 +128,7 @@ function data.open(o)
     train = chosen(train, table.move(order, held + 1, last, 1, {})),
     test = first(test, o.test_subset or 0),
   }
+  parts.size = train.size
   local classes = {}
   for i, name in ipairs(train.classes or {}) do classes[i] = name end
   for i = #classes + 1, train.labels:max():item() do classes[i] = tostring(i) end
@@ -143,32 +144,37 @@ end
 local part = {}
 part.__index = part
 
+-- Gray pictures three times, for networks that take colours.
+local function coloured(set)
+  local x = set.images
+  if x and x:size(2) == 1 then set.images = x:expand(-1, 3, -1, -1):clone() end
+  return set
+end
+
 --- Makes batches of the three parts, as a network wants its images.
 ---@param set table of data.open
----@param preprocessing table {resize =, crop =, mean =, std =} of a backbone
-function data.prepare(set, preprocessing)
+---@param want table {resize =, crop =, mean =, std =} of a backbone
+function data.prepare(set, want)
   for _, name in ipairs {"train", "validation", "test"} do
-    set[name] = setmetatable({set = set[name], preprocessing = preprocessing}, part)
+    set[name] = setmetatable({set = coloured(set[name]), count = set.counts[name],
+      want = {resize = want.resize, crop = want.crop, mean = want.mean, std = want.std}}, part)
   end
 end
 
--- Images at these positions, channels-last, and their classes.
-function part:get(positions)
-  local ids = equi.tensor(positions, {dtype = "i64"})
-  local x = self.set.images:index_select(1, ids)
-  return equi.image.normalize(x, self.preprocessing), self.set.labels:index_select(1, ids)
+function part:loader(more)
+  local o = {}
+  for _, given in ipairs {self.want, more} do
+    for name, value in pairs(given) do o[name] = value end
+  end
+  return equi.data.loader.new(self.set, o)
 end
 
---- All images in their order: a list with get(i).
+--- All images in their order: how many batches, and a function that begins anew.
 ---@param size integer
----@return table
+---@return function begin
+---@return integer count
 function part:batches(size)
-  local n = self.set.labels:size(1)
-  return setmetatable({get = function(_, i)
-    local positions = {}
-    for k = (i - 1) * size + 1, math.min(n, i * size) do positions[#positions + 1] = k end
-    return self:get(positions)
-  end}, {__len = function() return (n + size - 1) // size end})
+  return function() return self:loader {batch = size}:batches() end, (self.count + size - 1) // size
 end
 
 -- ---- endless shuffled batches, with a state for checkpoints ----
@@ -176,36 +182,41 @@ end
 local stream = {}
 stream.__index = stream
 
---- Shuffled epochs of batches; the last one of an epoch reaches into the next.
+--- Shuffled epochs of batches; what is left at the end of one and fills no batch is left out.
 ---@param o table {batch =, seed =, augment = list of crop, flip, rot90, none; moves = action: each
 --- image is moved by an element drawn for it}
----@return table stream with next, per_epoch and the methods of samplers
+---@return table stream with next, per_epoch and `states`, what a checkpoint keeps
 function part:stream(o)
-  local n = self.set.labels:size(1)
-  local self_ = setmetatable({part = self, batch = o.batch, moves = o.moves,
-    per_epoch = math.max(1, math.floor(n / o.batch + 0.5)),
-    order = sampler.new(n, {seed = o.seed})}, stream)
-  if o.moves then
-    self_.draw = sampler.new(o.moves.group.order, {seed = o.seed + 1000, replace = true})
+  local how = {batch = math.min(o.batch, self.count), shuffle = true, seed = o.seed, last = false}
+  for _, name in ipairs(o.augment or {}) do
+    if name == "crop" then
+      how.random_crop, how.pad = true, math.max(1, self.want.crop // 8)
+    elseif name == "flip" then
+      how.hflip = true
+    elseif name == "rot90" then
+      how.rot90 = true
+    end
   end
-  return self_
+  local loader = self:loader(how)
+  local s = setmetatable({loader = loader, moves = o.moves, per_epoch = #loader,
+                          batch = how.batch, states = {loader}}, stream)
+  if o.moves then
+    s.draw = equi.data.sampler.new(o.moves.group.order, {seed = o.seed + 1000, replace = true})
+    s.states[2] = s.draw
+  end
+  return s
 end
 
+--- The next batch.
+---@return any x f32 [B, 3, H, W], channels-last
+---@return any y i64 [B]
 function stream:next()
-  local x, y = self.part:get(self.order:batch(self.batch))
+  local x, y = self.loader:next()
+  if not x then x, y = self.loader:next() end
   if not self.moves then return x, y end
   local rows, elements = {}, self.moves.group:elements()
   for b = 1, x:size(1) do rows[b] = self.moves(elements[self.draw:next()], x[{{b, b}}]) end
   return equi.cat(rows, 1), y
-end
-
-function stream:state_dict()
-  return {order = self.order:state_dict(), draw = self.draw and self.draw:state_dict()}
-end
-
-function stream:load_state_dict(saved)
-  self.order:load_state_dict(saved.order)
-  if self.draw then self.draw:load_state_dict(saved.draw) end
 end
 
 return data

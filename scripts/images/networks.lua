@@ -29,19 +29,54 @@ add("squeezenet1_0", "squeezenet", {version = "1.0"})
 add("squeezenet1_1", "squeezenet", {version = "1.1"})
 networks.names = names
 
+-- What Caffe's networks want: BGR, 0 .. 255, minus a mean. The same as RGB from 0 to 1 with the
+-- channels of the first convolution exchanged and these numbers.
+local caffe = {mean = {123 / 255, 117 / 255, 104 / 255}, std = {1 / 255, 1 / 255, 1 / 255}}
+
+local function take_rgb(network)
+  local done = false
+  nn.walk(network, function(kind, t)
+    if kind == "parameter" and not done and t.ndim == 4 and t:size(2) == 3 then
+      t:detach():copy_(t:detach():flip(2))
+      done = true
+    end
+  end)
+end
+
+-- Whether the weights have a last layer for another number of classes, or none.
+local function is_fresh(network, state, classes)
+  for name, t in pairs(state) do
+    name = network.rename and network.rename(name) or name
+    if name == network.head .. ".weight" then return t:size(1) ~= classes end
+  end
+  return true
+end
+
 --- A backbone for so many classes; with weights, whether its last layer is new.
 ---@param name string
 ---@param classes integer
----@param o table {weights = path, shipped name or "", seed =}
+---@param o table {weights = path, shipped name or "", seed =, pixels = "torch" or "caffe",
+--- resize =, crop =: sides, 0 for the network's own; size = of pictures that are taken as they are}
 ---@return table network
 ---@return boolean fresh the last layer knows nothing yet
 function networks.build(name, classes, o)
   local file, options = table.unpack(known[name])
   local given = {classes = classes, seed = o.seed}
   for key, value in pairs(options) do given[key] = value end
-  if o.weights ~= "" then given.weights = o.weights end
+  local state = o.weights ~= "" and equi.load_weights(o.weights) or nil
+  given.weights = state
   local net = equi.models[file](given)
-  return net, o.weights == "" or net.fresh_head == true
+  local own = net.preprocessing
+  local want = {resize = own.resize, crop = own.crop, mean = own.mean, std = own.std}
+  if o.pixels == "caffe" then
+    take_rgb(net)
+    want.mean, want.std = caffe.mean, caffe.std
+  end
+  if o.size then want.resize, want.crop = o.size, o.size end
+  if o.resize > 0 then want.resize = o.resize end
+  if o.crop > 0 then want.crop = o.crop end
+  net.preprocessing = want
+  return net, not state or is_fresh(net, state, classes)
 end
 
 -- ---- groups ----

@@ -9,16 +9,16 @@ local stages = {}
 
 -- ---- evaluation ----
 
--- The batches of a list with a progress line.
-local function shown(batches, label, quiet)
+-- Batches with a progress line: how many, the rate, the time left.
+local function shown(begin, count, label)
   return function()
-    local line = log.progress(#batches, {label = label, quiet = quiet})
-    local i = 0
+    local line, next_one, i = log.progress(count, {label = label}), begin(), 0
     return function()
-      i = i + 1
+      local x, y = next_one()
+      if not x then return line:done() end
       line:update(i)
-      if i > #batches then return line:done() end
-      return batches:get(i)
+      i = i + 1
+      return x, y
     end
   end
 end
@@ -29,24 +29,27 @@ end
 ---@param o table {group =, rows =, label =}
 ---@return table report of equi.classify.evaluate
 function stages.measure(model, part, o)
-  local report = equi.classify.evaluate(model, shown(part:batches(o.rows), o.label),
+  local begin, count = part:batches(o.rows)
+  local report = equi.classify.evaluate(model, shown(begin, count, o.label),
     {moves = networks.action(o.group)})
   local names = networks.groups[o.group].moves
   for _, m in ipairs(report.moves) do m.name = names[m.name] or m.name end
   return report
 end
 
--- Each image moved by an element drawn for it, once and for all.
-local function turned(batches, action, seed)
-  local list, draw = {}, equi.data.random.new(seed)
+-- Batches of which each image is moved by an element drawn for it, the same one every time.
+local function turned(begin, action)
   local elements = action.group:elements()
-  for i = 1, #batches do
-    local x, y = batches:get(i)
-    local rows = {}
-    for b = 1, x:size(1) do rows[b] = action(elements[draw:integer(#elements)], x[{{b, b}}]) end
-    list[i] = {equi.cat(rows, 1), y}
+  return function()
+    local next_one, draw = begin(), equi.data.random.new(0)
+    return function()
+      local x, y = next_one()
+      if not x then return nil end
+      local rows = {}
+      for b = 1, x:size(1) do rows[b] = action(elements[draw:integer(#elements)], x[{{b, b}}]) end
+      return equi.cat(rows, 1), y
+    end
   end
-  return list
 end
 
 -- ---- optimizer and schedule ----
@@ -86,20 +89,21 @@ end
 
 --- Trains a model and leaves the best one by validation in it.
 ---@param o table model, learning (list of parameters), learn = "all" or "head", head = modules that
---- learn with a frozen backbone; train, validation = parts of the data; epochs, batch, rows, lr,
---- momentum, weight_decay, schedule, seed, augment, group (nil: upright validation), dir, label,
---- resume, saved, frozen_norm
+--- learn with a frozen backbone; train, validation = parts of the data; epochs, batch, rows (of a
+--- batch at a time), evaluated_rows, lr, momentum, weight_decay, schedule, seed, augment, moves
+--- (action: random moves), group (of validation; nil: upright), dir, label, resume, saved,
+--- frozen_norm
 ---@return table {seconds, rate, history, best, epochs}
 function stages.train(o)
-  local stream = o.train:stream {batch = o.batch, seed = o.seed, augment = o.augment}
+  local stream = o.train:stream {batch = o.batch, seed = o.seed, augment = o.augment,
+                                 moves = o.moves}
   local per_epoch = stream.per_epoch
   local steps = math.max(1, math.ceil(o.epochs * per_epoch))
   local opt = equi.optim.sgd(learning(o.learning), {lr = o.lr, momentum = o.momentum,
     weight_decay = o.weight_decay})
   local schedule = schedules[o.schedule](opt, steps)
-  local validation = o.validation:batches(o.rows or 256)
-  local action = o.group and networks.action(o.group)
-  local turned_ones = action and turned(validation, action, 0)
+  local validation = o.validation:batches(o.evaluated_rows)
+  if o.group then validation = turned(validation, networks.action(o.group)) end
   stages.mode(o)
   local path = o.dir .. "/train"
   local result = train.run {
@@ -107,21 +111,21 @@ function stages.train(o)
     step = function()
       local x, y = stream:next()
       opt:zero_grad()
-      local loss = descend(o.model, x, y, math.min(o.rows or o.batch, o.batch))
+      local loss = descend(o.model, x, y, o.rows or stream.batch)
       opt:step()
       if schedule then schedule:step() end
       return loss
     end,
     evaluate = function()
-      return {validation = equi.classify.accuracy(o.model, turned_ones or
-        shown(validation, "validation", true))}
+      return {validation = equi.classify.accuracy(o.model, validation)}
     end,
-    model = o.model, optimizer = opt, schedules = schedule, sampler = stream, options = o.saved,
-    checkpoint = path .. ".safetensors", log = path, progress = true, label = o.label,
+    model = o.model, optimizer = opt, schedules = schedule, sampler = stream.states,
+    options = o.saved, checkpoint = path .. ".safetensors", log = path, progress = true,
+    label = o.label,
   }
   equi.checkpoint.load(path .. ".best.safetensors", {model = o.model, rng = false})
   equi.nn.eval(o.model)
-  return {seconds = result.seconds, rate = steps * o.batch / math.max(result.seconds, 1e-9),
+  return {seconds = result.seconds, rate = steps * stream.batch / math.max(result.seconds, 1e-9),
     best = result.best, epochs = steps / per_epoch,
     validation = results.history(path .. ".jsonl", "validation"),
     loss = results.history(path .. ".jsonl", "loss")}
@@ -164,7 +168,7 @@ function stages.orient(pick, o)
       opt:step()
       return loss
     end,
-    model = pick, optimizer = opt, sampler = stream, options = o.saved,
+    model = pick, optimizer = opt, sampler = stream.states, options = o.saved,
     checkpoint = path .. ".safetensors", log = path, progress = true, label = o.label,
   }
   equi.nn.freeze(equi.nn.eval(pick))
@@ -178,7 +182,7 @@ local function save(figure, path)
 end
 
 --- Learning curves and the confusion matrix of one run, as PNG files in its folder.
----@param o table {dir =, title =, classes =, report =, trained = what stages.train returned, or nil}
+---@param o table {dir =, title =, classes =, report =, trained = of stages.train, or nil}
 function stages.pictures(o)
   local plot = require "lua_equi.plot"
   local names, most = {}, 20

@@ -6,6 +6,7 @@
 --     m(x)               logits [B, classes] of images x [B, 3, H, W], prepared as m.preprocessing
 --                        says
 --     m:features(x)      the vector [B, D] that the last layer takes
+--     m:last_layer()     the module that makes logits of it
 --     m:replace_head(n)  a fresh last layer for n classes; also by assignment: m.fc = ...
 --
 -- This file is not a backbone itself; each architecture has a file of its own.
@@ -14,6 +15,7 @@ local options = require "lua_equi.options"
 
 local nn = equi.nn
 local backbone = {}
+local folder = (select(2, ...) or ""):match "^(.*[/\\])" or "" -- this file's
 local RELU = {relu = true}
 
 local MEAN, STD = {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}
@@ -44,6 +46,12 @@ local function place_of(model, path)
   return owner, key
 end
 
+-- The last layer, with weight and bias.
+local function last_layer(self)
+  local owner, key = place_of(self, self.head)
+  return owner[key]
+end
+
 local function replace_head(self, classes)
   if math.type(classes) ~= "integer" or classes < 1 then
     error(("replace_head: classes must be a whole number of at least 1, got %s"):format(
@@ -67,9 +75,35 @@ local function drop_head(state, own, head, classes)
   return true
 end
 
-local function load_into(model, weights, classes, rename)
-  local state = type(weights) == "string" and equi.load_weights(weights) or weights
-  local is_new = false
+--- The file that `weights` means: a path is one, and a plain name such as "cifar10" is that of
+--- weights which come with the models: weights/NETWORK-NAME.safetensors beside this file.
+---
+--- Example:
+---     print(equi.models.backbone.weights_path("resnet20", "my.safetensors"))   --> my.safetensors
+---     print(equi.models.backbone.weights_path("resnet20", "cifar10"):match "weights.*")
+---     --> weights/resnet20-cifar10.safetensors
+---@param network string architecture and depth
+---@param weights string
+---@return string path
+function backbone.weights_path(network, weights)
+  if weights:find "[/\\.]" then return weights end
+  return ("%sweights/%s-%s.safetensors"):format(folder, network, weights)
+end
+
+local function read_weights(who, network, weights)
+  if type(weights) ~= "string" then return weights end
+  local path = backbone.weights_path(network, weights)
+  local f = path ~= weights and io.open(path, "rb")
+  if path ~= weights and not f then
+    error(('%s: no weights "%s" of %s come with the models; give the path of a file'):format(who,
+      weights, network), 0)
+  end
+  if f then f:close() end
+  return (equi.load_weights(path))
+end
+
+local function load_into(model, who, network, weights, classes, rename)
+  local state, is_new = read_weights(who, network, weights), false
   if type(state) == "table" then
     state = renamed(state, rename)
     is_new = drop_head(state, model:state_dict(), model.head, classes)
@@ -82,7 +116,8 @@ end
 
 --- Declares a backbone: a class of modules whose constructor takes one table of options.
 ---
---- To the defaults are added weights (a file, or a table of tensors by name), classes and seed.
+--- To the defaults are added weights (a file, the name of weights that come with the models, or a
+--- table of tensors by name), classes and seed.
 --- The methods are build(self, o), which fills the module, and forward; `head` is the name of the
 --- last layer as in state dicts; rename(name) turns names of published files into the model's own;
 --- is_small(o) says that it is a network for CIFAR-10, with 10 classes instead of 1000.
@@ -117,7 +152,10 @@ function backbone.class(name, defaults, methods)
     local ok, problem
     if given.weights then
       ok, problem = pcall(nn.initialise.without, self.build, self, given)
-      if ok then ok, problem = pcall(load_into, self, given.weights, asked, methods.rename) end
+      local network = name .. (given.depth or given.version or "")
+      if ok then
+        ok, problem = pcall(load_into, self, name, network, given.weights, asked, methods.rename)
+      end
     else
       ok, problem = pcall(self.build, self, given)
     end
@@ -125,7 +163,7 @@ function backbone.class(name, defaults, methods)
     if not ok then error(problem, 3) end
     self.preprocessing = self.preprocessing or backbone.imagenet
   end
-  methods.replace_head = replace_head
+  methods.replace_head, methods.last_layer = replace_head, last_layer
   return nn.class(name, methods)
 end
 

@@ -123,8 +123,9 @@ end
 
 local function shorten(opt)
   if opt.tiny then
-    opt.data, opt.epochs, opt.batch, opt.rows, opt.orient_epochs = "toy", 1, 8, 30, 1
-    opt.subset, opt.test_subset, opt.lr, opt.threads = 48, 40, 0.02, math.max(1, opt.threads)
+    local small = {epochs = 1, lr = 0.02, subset = 48, test_subset = 40, threads = 1}
+    for name, value in pairs(small) do opt[name] = opt[name] == 0 and value or opt[name] end
+    opt.data, opt.rows = "toy", 30
   elseif opt.demo then
     opt.task, opt.weights, opt.backbone, opt.data = "evaluate", "cifar10", "resnet20", "cifar10"
     opt.combine, opt.test_subset = {"mean", "best"}, opt.test_subset > 0 and opt.test_subset or 1000
@@ -378,7 +379,7 @@ local function main()
     return print_table(list or fail("%s", message), opt.markdown)
   end
   if opt.threads > 0 then equi.threads(opt.threads) end
-  if opt.demo and not data.find(opt) then return require "images.demo"() end
+  if opt.demo and not data.find(opt) then return attempt(require "images.demo") end
   if opt.tiny and opt.task ~= "scratch" and opt.weights == "" then
     opt.weights = pretrained(opt, run)
   end

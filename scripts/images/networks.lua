@@ -63,7 +63,12 @@ function networks.build(name, classes, o)
   local file, options = table.unpack(known[name])
   local given = {classes = classes, seed = o.seed}
   for key, value in pairs(options) do given[key] = value end
-  local state = o.weights ~= "" and equi.load_weights(o.weights) or nil
+  local state = nil
+  if o.weights ~= "" then
+    local network = file .. (options.depth or options.version or "")
+    local path = equi.models.backbone.weights_path(network, o.weights)
+    state = equi.load_weights(path)
+  end
   given.weights = state
   local net = equi.models[file](given)
   local own = net.preprocessing
@@ -82,7 +87,8 @@ end
 -- ---- groups ----
 
 -- What the elements do to an image, by their names in the group; the names of the tables' columns.
-local turns = {e = "upright", r = "90", r2 = "180", r3 = "270", s = "hflip", ["s r2"] = "vflip"}
+local turns = {e = "upright", r = "90", r2 = "180", r3 = "270", s = "hflip", sr2 = "vflip",
+               sr = "antitranspose", sr3 = "transpose"}
 
 networks.groups = {
   c4 = {group = equi.group.cyclic(4), moves = turns},

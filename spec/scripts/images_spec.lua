@@ -1,0 +1,199 @@
+-- scripts/images.lua as a command: help, wrong options, tiny runs of every method and combination,
+-- resuming, feature extraction, memory limits, the report.
+local equi = require "lua_equi"
+local json = require "lua_equi.json"
+
+local function run(words)
+  local out = os.tmpname()
+  local command = "lua5.4 scripts/images.lua %s > %s 2>&1 < /dev/null"
+  local ok, _, code = os.execute(command:format(words, out))
+  local f = assert(io.open(out))
+  local text = f:read "a"
+  f:close()
+  os.remove(out)
+  return text, ok and 0 or code
+end
+
+local function exists(path)
+  local f = io.open(path, "rb")
+  return f ~= nil and f:close()
+end
+
+-- The tensors of a file as one string (a checkpoint's other entries hold seconds, which differ).
+local function weights(path)
+  local parts = {}
+  for name, x in pairs(equi.safetensors.load(path)) do parts[#parts + 1] = name .. x:tobytes() end
+  table.sort(parts)
+  return table.concat(parts)
+end
+
+local function row(folder, name)
+  local result = assert(json.read(("%s/toy-resnet20-%s/result.json"):format(folder, name)))
+  return result.rows[1], result
+end
+
+describe("scripts/images.lua", function()
+  local folder, network
+
+  setup(function()
+    folder = os.tmpname()
+    os.remove(folder)
+    local text, code = run("--tiny --methods plain --out " .. folder)
+    assert.equal(0, code, text)
+    network = folder .. "/toy-resnet20-c4-scratch-0/weights.safetensors"
+  end)
+
+  teardown(function() os.execute(("rm -r '%s'"):format(folder)) end)
+
+  local function tiny(words)
+    local text, code = run(("--tiny --weights %s --out %s "):format(network, folder) .. words)
+    assert.equal(0, code, text)
+    return text
+  end
+
+  it("explains every option", function()
+    local text, code = run "--help"
+    assert.equal(0, code)
+    for _, name in ipairs {"task", "backbone", "weights", "data", "group", "combine", "head",
+                           "methods", "seeds", "learn", "epochs", "batch", "lr", "schedule",
+                           "augment", "no-equal-compute", "holdout", "subset", "max-memory", "resume",
+                           "demo", "tiny"} do
+      assert.matches("--" .. name, text, 1, true)
+    end
+  end)
+
+  for _, case in ipairs {
+    {"--epoch 5 --tiny", "did you mean --epochs"}, {"--lr -1", "lr"}, {"--lr fast", "fast"},
+    {"--backbone resnet19", "did you mean resnet"}, {"--combine median", "median"},
+    {"--group c5", "c5"}, {"--task train", "train"}, {"--methods plan", "plan"},
+    {"--holdout 1", "holdout"}, {"--learn body", "body"}, {"--data mars", "no data set mars"},
+    {"--data folder:no/such", "no/such"}, {"--weights no/such.pth --tiny", "no/such.pth"},
+    {"--report --out no/such/folder", "no results in no/such/folder"},
+    {"--data cifar10 --data-dir no/such/folder", "no/such/folder"},
+  } do
+    it("refuses " .. case[1] .. " in one sentence", function()
+      local text, code = run(case[1])
+      assert.equal(2, code)
+      assert.matches(case[2], text, 1, true)
+      assert.is_nil(text:find("stack traceback", 1, true))
+      assert.equal(1, select(2, text:gsub("\n", "\n")), text)
+    end)
+  end
+
+  it("trains from scratch and measures: files, pictures, every turn", function()
+    local r, result = row(folder, "c4-scratch-0")
+    for _, file in ipairs {"train.csv", "train.jsonl", "train.safetensors", "curves.png",
+                           "train.best.safetensors", "confusion.png", "weights.safetensors"} do
+      assert.is_true(exists(folder .. "/toy-resnet20-c4-scratch-0/" .. file), file)
+    end
+    assert.is_true(r.upright > 60, r.upright)
+    assert.is_true(r["90"] < r.upright and r["270"] < r.upright)
+    assert.same({40, 16}, {result.images.test, result.images.validation})
+    local plain = row(folder, "c4-plain-0")
+    assert.same({r.upright, r["90"], r["180"], r["270"], r.random},
+      {plain.upright, plain["90"], plain["180"], plain["270"], plain.random})
+    assert.is_true(plain.gap > 0.1)
+  end)
+
+  it("equi-tunes by every combination, zero-shot and fine-tuned: no turn changes an answer",
+    function()
+      tiny "--methods equi,equi_tuned --combine mean,best,weighted,canonical"
+      for _, kind in ipairs {"mean", "best", "weighted", "canonical"} do
+        for _, method in ipairs {"equi", "equi_tuned"} do
+          local r = row(folder, ("c4-%s-%s-0"):format(method, kind))
+          assert.is_true(r.gap < 1e-5, method .. kind)
+          assert.same({r.upright, r.upright, r.upright}, {r["90"], r["180"], r["270"]})
+          assert.equal(r.upright, r.random)
+        end
+      end
+      local text = run("--report --out " .. folder)
+      assert.matches("equi_tuned, canonical", text, 1, true)
+    end)
+
+  it("fine-tunes plain networks with as many passes as equi-tuned ones", function()
+    tiny "--methods plain_tuned,plain_augmented --group d4"
+    for _, method in ipairs {"plain_tuned", "plain_augmented"} do
+      local r = row(folder, "d4-" .. method .. "-0")
+      assert.equal(8, r.epochs)
+      assert.is_number(r.hflip and r.vflip)
+    end
+    tiny "--methods plain_tuned --group hflip --no-equal-compute"
+    local r = row(folder, "hflip-plain_tuned-0")
+    assert.equal(1, r.epochs)
+    assert.is_number(r.hflip)
+    assert.is_nil(r["90"])
+  end)
+
+  it("extracts features: only the last layer learns, also on equituned features", function()
+    local before = equi.load_weights(network)
+    for _, words in ipairs {"--methods plain_tuned --group vflip",
+                            "--methods equi_tuned --group vflip --head features"} do
+      tiny("--learn head " .. words)
+    end
+    for _, name in ipairs {"plain_tuned", "equi_tuned-mean"} do
+      local after = equi.load_weights(("%s/toy-resnet20-vflip-%s-0/weights.safetensors"):format(
+        folder, name))
+      for key, x in pairs(after) do
+        local same = x:eq(before[key]):all():item()
+        assert.equal(not key:find "^fc%.", same, name .. " " .. key)
+      end
+    end
+  end)
+
+  it("goes on with a run to the same bits", function()
+    local words = "--methods equi_tuned --combine weighted --group c2 "
+    tiny(words .. "--epochs 2")
+    local path = folder .. "/toy-resnet20-c2-equi_tuned-weighted-0/"
+    local whole = weights(path .. "train.safetensors")
+    os.execute(("rm -r '%s'"):format(path))
+    tiny(words .. "--epochs 1")
+    os.remove(path .. "result.json")
+    tiny(words .. "--epochs 2 --resume --force")
+    assert.is_true(whole == weights(path .. "train.safetensors"))
+    local text = tiny(words .. "--epochs 2 --resume")
+    assert.is_nil(text:find("wrote", 1, true))
+  end)
+
+  it("does not overwrite what other options made", function()
+    tiny "--methods plain_tuned --group flips"
+    local words = "--tiny --weights %s --out %s --methods plain_tuned --group flips --momentum 0.5"
+    local text, code = run(words:format(network, folder))
+    assert.equal(2, code)
+    assert.matches("result.json has other options: momentum was 0.9, is 0.5;", text, 1, true)
+  end)
+
+  it("computes the same within a limit of memory", function()
+    tiny "--methods equi,plain_tuned --group c4"
+    local free, tuned = row(folder, "c4-equi-mean-0"), row(folder, "c4-plain_tuned-0")
+    tiny "--methods equi,plain_tuned --group c4 --max-memory 6 --force --frozen-norm"
+    assert.equal(free.upright, row(folder, "c4-equi-mean-0").upright)
+    assert.is_number(tuned.upright)
+  end)
+
+  it("leaves out networks whose last layer has learned nothing", function()
+    local other = folder .. "/other.safetensors"
+    equi.safetensors.save(other, equi.models.resnet {depth = 20, classes = 7}:state_dict())
+    local words = "--tiny --weights %s --out %s --methods plain,equi --group flips"
+    local text, code = run(words:format(other, folder))
+    assert.equal(0, code)
+    assert.matches("plain: left out, the last layer is new and has learned nothing", text, 1, true)
+  end)
+
+  it("gives Caffe's networks, which want BGR from 0 to 255, what they want", function()
+    local data = "../shared/data/squeezenet/"
+    if not exists(data .. "reference.safetensors") then
+      return pending "Caffe's pixels: ../shared/data/squeezenet is absent"
+    end
+    package.path = "scripts/?.lua;" .. package.path
+    local networks = require "images.networks"
+    local net, fresh = networks.build("squeezenet1_1", 1000, {pixels = "caffe", resize = 0,
+      crop = 0, weights = data .. "squeezenet1_1.fp16.safetensors"})
+    assert.is_false(fresh)
+    local reference = equi.safetensors.load(data .. "reference.safetensors")
+    local x = reference.crops_bgr[{{1, 2}}]:flip(2)
+    local p = net.preprocessing
+    local y = net:eval()(equi.image.normalize(x, {mean = p.mean, std = p.std}))
+    local apart = (y - reference.logits[{1, {1, 2}}]):abs():max():item()
+    assert.is_true(apart < 1e-3, apart)
+  end)
+end)

@@ -56,9 +56,8 @@ describe("scripts/images.lua", function()
     assert.equal(0, code)
     for _, name in ipairs {"task", "backbone", "weights", "data", "group", "combine", "head",
                            "methods", "seeds", "learn", "epochs", "batch", "lr", "schedule",
-    local command = "--tiny --weights %s --out %s "
-    local text, code = run(command:format(network, folder) .. words)
-                           "demo", "tiny"} do
+                           "augment", "no-equal-compute", "holdout", "subset", "max-memory",
+                           "resume", "demo", "tiny"} do
       assert.matches("--" .. name, text, 1, true)
     end
   end)

@@ -217,10 +217,17 @@ function image.center_crop(x, size)
   return window(x, half(x:size(-2) - h), half(x:size(-1) - w), h, w)
 end
 
+-- One of 0 .. n - 1.
+local function draw(random, n)
+  if random then return random:integer(n) - 1 end
+  return math.min(n - 1, math.floor(core.rand(1):item() * n))
+end
+
 --- A part of a picture at a random place, after `pad` black pixels were put around it.
 ---@param x table [.., H, W]
 ---@param size integer|integer[]
----@param opts? {pad: integer, random: table} random: a generator of data.random, default a new one
+---@param opts? {pad: integer, random: table} random: a generator of data.random; default: the
+--- stream of equi.seed
 ---@return table y
 --- Example:
 ---     local x = equi.ones(3, 8, 8)
@@ -231,7 +238,6 @@ function image.random_crop(x, size, opts)
   local h, w = sides("image.random_crop", "size", size, 2)
   w = w or h
   arguments.whole("image.random_crop", "pad", o.pad, 0)
-  local random = o.random or require("lua_equi.data.random").new(core.seed())
   local sizes = x.shape
   if o.pad > 0 then
     sizes[x.ndim - 1], sizes[x.ndim] = sizes[x.ndim - 1] + 2 * o.pad, sizes[x.ndim] + 2 * o.pad
@@ -240,8 +246,8 @@ function image.random_crop(x, size, opts)
     x = big
   end
   check_room("image.random_crop", x, h, w)
-  return window(x, random:integer(x:size(-2) - h + 1) - 1, random:integer(x:size(-1) - w + 1) - 1,
-    h, w)
+  local top = draw(o.random, x:size(-2) - h + 1)
+  return window(x, top, draw(o.random, x:size(-1) - w + 1), h, w)
 end
 
 --- The mirror image, left and right exchanged.

@@ -146,6 +146,10 @@ describe("image.decode", function()
     local huge = jpeg:sub(1, at + 4) .. "\xff\xdc\xff\xdc" .. jpeg:sub(at + 9)
     assert.matches("65500 x 65500 pixels, above the limit",
       select(2, image.decode(huge)), 1, true)
+    huge = jpeg:sub(1, at + 4) .. "\x23\x28\x23\x28" .. jpeg:sub(at + 9)
+    local before = equi.memory("reset_peak").live
+    assert.equal("image.decode: the file is cut off", select(2, image.decode(huge)))
+    assert.is_true(equi.memory().peak - before < 1e6)
   end)
 
   it("says what else a file is", function()
@@ -363,6 +367,16 @@ describe("image transforms", function()
     local n = 0
     for _ in pairs(seen) do n = n + 1 end
     assert.equal(16, n)
+  end)
+
+  it("crop by the stream of equi.seed", function()
+    local x = equi.arange(1, 400):reshape(1, 20, 20)
+    local function draw() return image.random_crop(x, 3)[{1, 1, 1}]:item() end
+    equi.seed(4)
+    local a, b, c = draw(), draw(), draw()
+    equi.seed(4)
+    assert.same({a, b, c}, {draw(), draw(), draw()})
+    assert.is_false(a == b and b == c)
   end)
 
   it("flip and normalise", function()

@@ -1,4 +1,4 @@
--- Real photographs beside PIL: decoded, and with the shorter side resized to 224. Progressive files,
+-- Real photographs beside PIL: decoded, and with the shorter side resized to 224. Progressive ones,
 -- chroma at half the size, a name with a space, a name in .jpeg, the smallest of the set.
 local equi = require "lua_equi"
 local files = require "spec.support.files"

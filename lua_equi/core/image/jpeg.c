@@ -34,8 +34,9 @@ const char *eq_jpeg_name(void) { return NAME; }
 
 enum {
   BUFFER = 16384,
-  MAX_SCANS = 500, /* a progressive file needs 10; each costs a walk over all coefficients */
-  LOOK = 16        /* calls of `progress` between two looks for Ctrl-C */
+  MAX_SCANS = 100,  /* a progressive file has 10; each costs a walk over all coefficients */
+  MAX_RATIO = 2048, /* pixels a byte: 64 of the largest component take a bit, its share is a 4th */
+  LOOK = 16         /* calls of `progress` between two looks for Ctrl-C */
 };
 
 struct job {
@@ -98,7 +99,7 @@ static void on_skip(j_decompress_ptr d, long n) {
 
 static void on_progress(j_common_ptr d) {
   struct job *job = job_of(d);
-  if (job->d.input_scan_number > MAX_SCANS) fail(job, EQ_ERR, "a progressive JPEG of 500 scans");
+  if (job->d.input_scan_number > MAX_SCANS) fail(job, EQ_ERR, "a JPEG of more than 100 scans");
   if (++job->calls % LOOK == 0 && job->p->stop && job->p->stop(job->p))
     fail(job, EQ_STOP, "interrupted");
 }
@@ -177,6 +178,8 @@ static void decode(struct job *job) {
   job->d.progress = &job->progress;
   jpeg_read_header(&job->d, TRUE);
   if (!eq_picture_fits(job->p, job->d.image_height, job->d.image_width)) return;
+  if (!job->d.arith_code && job->p->height > job->s->size * MAX_RATIO / job->p->width)
+    fail(job, EQ_ERR, "the file is cut off"); /* before it takes memory; arithmetic has no bound */
   choose_color(job);
   jpeg_start_decompress(&job->d);
   job->pixels = job->p->place(job->p);

@@ -166,11 +166,11 @@ local function load_tensor(mapping, name, t)
     refuse("%s of %s repeats a storage of %d numbers beyond any use", shown(name),
       table.concat(t.size, " x "), t.storage.count)
   end
-  if t.offset > t.storage.count then
+  if n > 0 and t.offset > t.storage.count then -- PyTorch's empty views may begin anywhere
     refuse("%s begins at element %d of %d", shown(name), t.offset, t.storage.count)
   end
   local x, problem = mapping:view(load_storage(mapping, storage), t.size, t.stride,
-    t.offset + t.storage.from)
+    n > 0 and t.offset + t.storage.from or 0)
   if not x then refuse("%s: %s", shown(name), problem) end
   t.tensor = x
   return x

@@ -65,6 +65,7 @@ def everything():
     state["scalar"] = torch.tensor(3.25)
     state["count"] = torch.tensor(12)
     state["empty"] = torch.zeros(0, 3)
+    state["empty_view"] = torch.zeros(3, 4, 0)[1:, 2:]
     state["transposed"] = base.t()
     state["strided"] = base[1::2, 1:5:3]
     state["offset"] = base[2, 3:]

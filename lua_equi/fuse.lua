@@ -36,10 +36,11 @@ local fused_conv = classes.class("fused_conv2d", {
     if conv.padding_mode ~= "zeros" or x.requires_grad or add and add.requires_grad then
       return finish(conv(x), add, relu)
     end
-    local y, packed = nil, self._packed
+    local packed = self._packed
     if packed and packed.dtype ~= x.dtype then packed = nil end
-    y, self._packed = core.conv2d_fused(x, conv.weight, conv.bias, packed, add, conv.stride,
+    local y, used = core.conv2d_fused(x, conv.weight, conv.bias, packed, add, conv.stride,
       conv.padding, conv.dilation, conv.groups, relu)
+    self._packed = used
     return y
   end,
   extra = function(self) return self.relu and "relu" or "" end,

@@ -40,7 +40,8 @@ describe("conv2d_fused", function()
   end
 
   it("reads a range of channels, and takes no images", function()
-    local wide, w = oracle.data({2, 9, 6, 6}, {dtype = "f32"}):channels_last(), equi.ones(4, 3, 1, 1)
+    local wide = oracle.data({2, 9, 6, 6}, {dtype = "f32"}):channels_last()
+    local w = equi.ones(4, 3, 1, 1)
     local x = wide:narrow(2, 4, 3)
     oracle.near((equi.conv2d_fused(x, w)), equi.conv2d(x:clone(), w), 1e-5)
     assert.same({0, 4, 6, 6}, {equi.conv2d_fused(x:narrow(1, 1, 0), w, {relu = true}):size()})

@@ -116,7 +116,7 @@ const eq_op ops_append[] = {
             "(Pleiss et al. 2017, arXiv 1707.06990).",
      .example = "local x = equi.append(equi.zeros(1, 2, 4, 4), equi.ones(1, 3, 4, 4), 8)\n"
                 "local y = equi.append(x, equi.ones(1, 3, 4, 4))\n"
-                "print(y:size())  --> 1 8 4 4\nprint(y:shares_storage(x))  --> true",
+                "print(y:size())  --> 1 8 4 4\nprint(y:sum():item())  --> 96.0",
      .shape = append_shape,
      .run = append_run,
      .back = append_back,

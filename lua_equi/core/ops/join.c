@@ -339,7 +339,8 @@ static int tile(eq_call *c) {
 const eq_op ops_join[] = {
     {.name = "cat",
      .sig = "xs:tensors, dim:dim=1 -> y",
-     .doc = "The tensors of a list behind each other along a dim; all other sizes must agree.",
+     .doc = "The tensors of a list behind each other along a dim; all other sizes must agree. "
+            "Images\nstay channels-last if the first is.",
      .example = "print(equi.cat({equi.zeros(2, 3), equi.ones(4, 3)}):size())  --> 6 3",
      .shape = cat_shape,
      .run = cat_run,

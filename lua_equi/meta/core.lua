@@ -408,7 +408,8 @@ function equi.bmm(x, w) end
 ---@return equi.Tensor y
 function tensor:bmm(w) end
 
----The tensors of a list behind each other along a dim; all other sizes must agree.
+---The tensors of a list behind each other along a dim; all other sizes must agree. Images
+---stay channels-last if the first is.
 ---@param xs equi.Tensor[]
 ---@param dim? integer default 1
 ---@return equi.Tensor y

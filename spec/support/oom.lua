@@ -138,6 +138,33 @@ print(total)]]
 for _, file in ipairs {"protocol4.pt", "python2.pth", "fortran.npy", "packed.npz"} do
   add("load_weights " .. file, example, load_file:format(file))
 end
+local pictures = {
+  ["image files"] = [[
+    local folder = "spec/support/images/"
+    local x = equi.image.resize(equi.image.load(folder .. "kind6_8bit.png"), 5)
+    local y = equi.image.load(folder .. "kind3_4bit_interlaced.png", {channels = 1})
+    print(x:to("f32"):sum():item(), y:to("f32"):sum():item())
+    local path = os.tmpname()
+    equi.image.save(path, equi.image.sheet({x, y}, {size = 9, captions = {"x"}}))
+    os.remove(path)]],
+  ["data sets"] = [[
+    local folder = "spec/support/images/"
+    local x, y = equi.data.cifar.read_file(folder .. "cifar10.bin")
+    if not x then error(y) end
+    local z = assert(equi.data.idx.read(folder .. "idx.gz"))
+    local set = equi.data.image_folder.load("spec/support", {classes = {"images"}})
+    print(x:to("f32"):sum():item(), y:sum():item(), z:to("f32"):sum():item(), #set.paths)]],
+  ["loader of files"] = [[
+    local folder = "spec/support/images/kind"
+    local set = {paths = {folder .. "6_8bit.png", folder .. "4_8bit.png", folder .. "2_16bit.png"}}
+    local l <close> = equi.data.loader.new(set, {batch = 2, resize = {5, 6}, workers = 2})
+    for x in l:batches() do print(x:sum():item()) end]],
+  ["loader of a tensor"] = [[
+    local set = {images = equi.rand(3, 3, 6, 6):mul(255):to "u8"}
+    local l = equi.data.loader.new(set, {batch = 2, crop = 5, hflip = true, shuffle = true})
+    for x in l:batches() do print(x:sum():item()) end]],
+}
+for name, code in pairs(pictures) do add(name, example, code) end
 table.sort(tasks, function(a, b) return a.name < b.name end)
 
 local start_state, start_threads = equi.rng_state(), equi.threads()

@@ -92,33 +92,48 @@ describe("data.loader", function()
     end
   end)
 
-  it("draws every window, flip and turn, and no other", function()
-    local rows = {images = equi.rand(1, 3, 4, 4):mul(255):to "u8"}
-    local x = image.to_float(rows.images[1])
-    local padded = equi.zeros(3, 6, 6)
-    padded:narrow(2, 2, 4):narrow(3, 2, 4):copy_(x)
-    local expected = {}
-    for top = 0, 2 do
-      for left = 0, 2 do
-        local part = padded:narrow(2, top + 1, 4):narrow(3, left + 1, 4)
-        for _, y in ipairs {part, part:flip(3)} do
-          for turns = 0, 3 do expected[equi.rot90(y, turns, {2, 3}):tobytes()] = 0 end
+  it("crops the middle where image.center_crop does", function()
+    local rows = {images = equi.arange(1, 7):reshape(1, 1, 1, 7):expand(1, 1, 7, 7):to "u8"}
+    for side = 1, 7 do
+      local y = loader.new(rows, {crop = side}):next()
+      local expected = image.to_float(image.center_crop(rows.images[1], side))
+      assert.equal(expected:tobytes(), y[1]:tobytes())
+    end
+  end)
+
+  for _, hflip in ipairs {true, false} do
+    it("draws every window and turn, and no other; flips: " .. tostring(hflip), function()
+      local rows = {images = equi.rand(1, 3, 4, 4):mul(255):to "u8"}
+      local x = image.to_float(rows.images[1])
+      local padded = equi.zeros(3, 6, 6)
+      padded:narrow(2, 2, 4):narrow(3, 2, 4):copy_(x)
+      local expected, count = {}, 0
+      for top = 0, 2 do
+        for left = 0, 2 do
+          local part = padded:narrow(2, top + 1, 4):narrow(3, left + 1, 4)
+          for _, y in ipairs {part, hflip and part:flip(3) or nil} do
+            for turns = 0, 3 do
+              expected[equi.rot90(y, turns, {2, 3}):tobytes()], count = 0, count + 1
+            end
+          end
         end
       end
-    end
-    local l = loader.new(rows, {crop = 4, random_crop = true, pad = 1, hflip = true, rot90 = true})
-    local kinds = 0
-    for _ = 1, 1500 do
-      for y in l:batches() do
-        local bytes = y[1]:tobytes()
-        assert(expected[bytes], "a picture that no choice makes")
-        if expected[bytes] == 0 then kinds = kinds + 1 end
-        expected[bytes] = expected[bytes] + 1
+      local l = loader.new(rows, {crop = 4, random_crop = true, pad = 1, hflip = hflip,
+        rot90 = true})
+      local kinds = 0
+      for _ = 1, 20 * count do
+        for y in l:batches() do
+          local bytes = y[1]:tobytes()
+          assert(expected[bytes], "a picture that no choice makes")
+          if expected[bytes] == 0 then kinds = kinds + 1 end
+          expected[bytes] = expected[bytes] + 1
+        end
       end
-    end
-    assert.equal(72, kinds)
-    for _, times in pairs(expected) do assert.is_true(times < 60) end -- 21 on average
-  end)
+      assert.equal(hflip and 72 or 36, count)
+      assert.equal(count, kinds)
+      for _, times in pairs(expected) do assert.is_true(times < 60) end -- 20 on average
+    end)
+  end
 
   it("resizes random parts within their ranges", function()
     local ramp = equi.arange(0, 99):reshape(1, 1, 1, 100):expand(1, 1, 100, 100):to "u8"

@@ -32,13 +32,14 @@ local declared = options.declare {
    doc = "tune: all --methods; evaluate: without training; scratch: a network from nothing"},
   {"backbone", "resnet20", choices = networks.names, doc = "architecture"},
   {"weights", "", doc = "file of pretrained weights, or a shipped one's name, such as cifar10"},
-  {"data", "cifar10", doc = "cifar10, cifar100, fashion_mnist, toy, or folder:PATH with "
-    .. "train/CLASS and val/CLASS (or test/CLASS) below it"},
+  {"data", "cifar10", doc = "cifar10, cifar100, fashion_mnist, hymenoptera, toy, or "
+    .. "folder:PATH with train/CLASS and val/CLASS (or test/CLASS) below it"},
   {"pixels", "torch", choices = {"torch", "caffe"}, doc = "what the weights want: RGB from 0 to 1 "
     .. "with the network's mean and std, or Caffe's BGR from 0 to 255 minus a mean"},
   {"resize", 0, min = 0, doc = "shorter side of an image; 0: the network's"},
   {"crop", 0, min = 0, doc = "side of the square cut out of its middle; 0: the network's"},
-  {"data_dir", "", saved = false, doc = "folder of the data set's files"},
+  {"data_dir", "", saved = false, doc = "folder of the data set's files; default: where "
+    .. "scripts/get_data.lua puts them"},
   {"group", "c4", choices = networks.group_names, doc = "by which images are moved: quarter turns; "
     .. "these and flips; half turns; flips in one direction; in both"},
   {"combine", {"mean"}, choices = {"mean", "best", "weighted", "canonical"},
@@ -63,7 +64,7 @@ local declared = options.declare {
   {"frozen_norm", false, doc = "batch norm keeps its pretrained statistics"},
   {"holdout", 0.1, above = 0, below = 1, doc = "part of the training images kept for validation"},
   {"subset", 0, min = 0, doc = "train on so many images only; 0: all"},
-  {"test_subset", 0, min = 0, doc = "test on the first so many images; 0: all"},
+  {"test_subset", 0, min = 0, doc = "test on so many images only, drawn once; 0: all"},
   {"orient_epochs", 1.0, above = 0, doc = "of the small network of canonical, which finds where "
     .. "up is"},
   "Running",

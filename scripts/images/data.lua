@@ -3,6 +3,7 @@
 -- The validation images are split off the training images, always the same ones; no test image is
 -- seen before the end. Size, mean and std are what the network wants.
 local equi = require "lua_equi"
+local fetch = require "scripts.fetch"
 
 local random = equi.data.random
 local data = {}
@@ -31,14 +32,16 @@ local function toy(count, seed)
 end
 
 -- Of a set that a reader returned with nil and a message when it could not.
-local function must(set, message)
-  if not set then error(message, 0) end
-  return set
+local function must(set, message, o)
+  if set then return set end
+  local hint = o and o.data_dir == "" and ("; lua5.4 scripts/get_data.lua %s fetches it"):format(
+    o.data) or ""
+  error(message .. hint, 0)
 end
 
--- Where scripts/get_data.lua puts things, or --data-dir.
+-- --data-dir, or where scripts/get_data.lua puts things.
 local function folder_of(o)
-  return o.data_dir ~= "" and o.data_dir or "data/" .. o.data
+  return o.data_dir ~= "" and o.data_dir or fetch.folder() .. "/" .. o.data
 end
 
 local sets = {}
@@ -46,18 +49,16 @@ local sets = {}
 function sets.toy() return toy(160, 1), toy(60, 2) end
 
 function sets.cifar10(o)
-  local folder = folder_of(o)
-  return must(equi.data.cifar.read(folder, {part = "train"})),
-    must(equi.data.cifar.read(folder, {part = "test"}))
+  local parts = {}
+  for i, part in ipairs {"train", "test"} do
+    local set, message = equi.data.cifar.read(folder_of(o), {part = part})
+    parts[i] = must(set, message, o)
+  end
+  return parts[1], parts[2]
 end
 sets.cifar100 = sets.cifar10
 
-function sets.fashion_mnist(o)
-  local folder = o.data_dir ~= "" and o.data_dir or nil
-  return must(equi.data.idx.fashion_mnist {part = "train", folder = folder}),
-    must(equi.data.idx.fashion_mnist {part = "test", folder = folder})
-end
-
+-- FOLDER/train/CLASS, and test/CLASS or val/CLASS.
 local function folders(path)
   local train = must(equi.data.image_folder.read(path .. "/train"))
   local test, message
@@ -66,6 +67,14 @@ local function folders(path)
     if test then return train, test end
   end
   error(message, 0)
+end
+
+function sets.hymenoptera(o) return folders(folder_of(o)) end
+
+function sets.fashion_mnist(o)
+  local folder = o.data_dir ~= "" and o.data_dir or nil
+  return must(equi.data.idx.fashion_mnist {part = "train", folder = folder}),
+    must(equi.data.idx.fashion_mnist {part = "test", folder = folder})
 end
 
 --- Whether the files of a set are where they are looked for.
@@ -83,8 +92,8 @@ function data.read(o)
   local path = o.data:match "^folder:(.+)$"
   if path then return folders(path) end
   if not sets[o.data] then
-    error(("no data set %s; there are cifar10, cifar100, fashion_mnist, toy and folder:PATH")
-      :format(o.data), 0)
+    error(("no data set %s; there are cifar10, cifar100, fashion_mnist, hymenoptera, toy and "
+      .. "folder:PATH"):format(o.data), 0)
   end
   return sets[o.data](o)
 end
@@ -104,10 +113,19 @@ local function chosen(set, positions)
   return {images = images, paths = paths, labels = equi.tensor(own, {dtype = "i64"})}
 end
 
-local function first(set, count)
-  if count == 0 or count >= set.labels:size(1) then return set end
-  local positions = {}
-  for i = 1, count do positions[i] = i end
+-- The positions 1 .. n in an order that is always the same.
+local function shuffled(n)
+  local order = {}
+  for i = 1, n do order[i] = i end
+  random.new(0):shuffle(order)
+  return order
+end
+
+local function some(set, count)
+  local n = set.labels:size(1)
+  if count == 0 or count >= n then return set end
+  local positions = table.move(shuffled(n), 1, count, 1, {})
+  table.sort(positions)
   return chosen(set, positions)
 end
 
@@ -118,15 +136,14 @@ end
 --- taken as they are, or nil}
 function data.open(o)
   local train, test = data.read(o)
-  local n, order = train.labels:size(1), {}
-  for i = 1, n do order[i] = i end
-  random.new(0):shuffle(order)
+  local n = train.labels:size(1)
+  local order = shuffled(n)
   local held = math.max(1, math.floor((o.holdout or 0.1) * n))
   local last = (o.subset or 0) > 0 and math.min(n, held + o.subset) or n
   local parts = {
     validation = chosen(train, table.move(order, 1, held, 1, {})),
     train = chosen(train, table.move(order, held + 1, last, 1, {})),
-    test = first(test, o.test_subset or 0),
+    test = some(test, o.test_subset or 0),
   }
   parts.size = train.size
   local classes = {}

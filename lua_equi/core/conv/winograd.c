@@ -64,7 +64,9 @@ int winograd_for(bool spread, int64_t n, int64_t grain, eq_range_fn fn, void *ct
 }
 
 /* ---- weights ---- */
-int64_t winograd_weights_size(int64_t ci, int64_t co) { return PLACES * ci * winograd_padded(co); }
+int64_t winograd_weights_size(int64_t ci, int64_t co) {
+  return PLACES * winograd_plane(ci, eq_micro()->width) * winograd_panels(co);
+}
 
 /* Taps of input channels c .. c + n for a panel of outputs from `first` on, `real` of them, become
  * rows of a panel's width; *step is the distance of a tap to the next. */
@@ -114,8 +116,8 @@ static void prepare_piece(int64_t begin, int64_t end, void *ctx) {
   for (int64_t i = begin; i < end; i++) {
     int64_t panel = i / j->chunks, c = i % j->chunks * CHUNK;
     int64_t n = j->ci - c < CHUNK ? j->ci - c : CHUNK, width = winograd_panel(panel, j->co);
-    float *u = j->u + panel * eq_micro()->width * PLACES * j->ci + c * width;
-    transform_weights(j->w, c, n, panel, j->co, j->ci * width, u);
+    float *u = j->u + panel * PLACES * winograd_plane(j->ci, eq_micro()->width) + c * width;
+    transform_weights(j->w, c, n, panel, j->co, winograd_plane(j->ci, width), u);
   }
 }
 int winograd_prepare(const winograd_taps *w, int64_t ci, int64_t co, float *u) {
@@ -222,7 +224,7 @@ static void multiply(const forward *f, int64_t from, int64_t to, int64_t panel, 
                         .acs = 1,
                         .k = k,
                         .runs = 1,
-                        .b = u + place * k * width,
+                        .b = u + place * winograd_plane(k, width),
                         .bs = width,
                         .c = m + place * f->mplane,
                         .cols = width,
@@ -236,7 +238,8 @@ static void by_tiles(int64_t begin, int64_t end, void *ctx) {
   forward *f = ctx;
   int slot;
   float *v = winograd_slot_take(&f->slots, &slot), *m = v + PLACES * f->plane;
-  int64_t panels = winograd_panels(f->p->co), step = PLACES * f->p->ci * eq_micro()->width;
+  int64_t panels = winograd_panels(f->p->co),
+          step = PLACES * winograd_plane(f->p->ci, eq_micro()->width);
   transform_tiles(f, begin, end, v);
   for (int64_t q = 0; q < panels; q++) multiply(f, begin, end, q, v, f->u + q * step, m);
   winograd_slot_leave(&f->slots, slot);
@@ -249,13 +252,13 @@ static void round_input(int64_t begin, int64_t end, void *ctx) {
 static void by_panels(int64_t begin, int64_t end, void *ctx) {
   forward *f = ctx;
   int slot;
-  int64_t k = f->p->ci, step = PLACES * k * eq_micro()->width;
+  int64_t k = f->p->ci, step = PLACES * winograd_plane(k, eq_micro()->width);
   float *own = winograd_slot_take(&f->slots, &slot), *m = f->u ? own : own + step;
   for (int64_t q = begin; q < end; q++) {
     const float *u = f->u ? f->u + q * step : own;
     for (int64_t c = 0, w = winograd_panel(q, f->p->co); !f->u && c < k; c += CHUNK)
-      transform_weights(&f->p->taps, c, k - c < CHUNK ? k - c : CHUNK, q, f->p->co, k * w,
-                        own + c * w);
+      transform_weights(&f->p->taps, c, k - c < CHUNK ? k - c : CHUNK, q, f->p->co,
+                        winograd_plane(k, w), own + c * w);
     for (int64_t t = 0; t < f->tiles; t += f->block) {
       int64_t n = f->tiles - t < f->block ? f->tiles - t : f->block;
       multiply(f, f->from + t, f->from + t + n, q, f->v + t * f->row, u, m);
@@ -274,9 +277,10 @@ static int run_by_tiles(forward *f) {
 }
 
 static int run_by_panels(forward *f, int64_t most) {
-  int64_t panels = winograd_panels(f->p->co), weights = f->u ? 0 : PLACES * f->p->ci;
+  int64_t panels = winograd_panels(f->p->co),
+          weights = PLACES * winograd_plane(f->p->ci, eq_micro()->width);
   size_t bytes = (size_t)(PLACES * f->plane) * sizeof(float);
-  int bad = winograd_slots_get(&f->slots, panels, PLACES * f->mplane + weights * eq_micro()->width);
+  int bad = winograd_slots_get(&f->slots, panels, PLACES * f->mplane + (f->u ? 0 : weights));
   if (bad) return bad;
   f->v = eq_alloc(bytes);
   bad = f->v ? EQ_OK : eq_error.status;
@@ -305,8 +309,8 @@ int winograd_run(const winograd_problem *p) {
   if (most > f.grid.tiles) most = f.grid.tiles;
   f.block = most < TILES ? most : TILES;
   if (!panels) most = f.block;
-  f.plane = most * f.row | 16; /* an odd number of cache lines: places do not share a set */
-  f.mplane = f.block * eq_micro()->width | 16;
+  f.plane = winograd_plane(most, f.row);
+  f.mplane = winograd_plane(f.block, eq_micro()->width);
   float *u = NULL;
   size_t bytes = (size_t)winograd_weights_size(p->ci, p->co) * sizeof(float);
   int bad = EQ_OK;

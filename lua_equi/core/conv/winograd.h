@@ -63,6 +63,10 @@ static inline int64_t winograd_panel(int64_t panel, int64_t n) {
   return left < eq_micro()->width ? left : eq_micro()->width;
 }
 
+/* From a matrix of a place to the next: an odd number of cache lines, or the 36 would share a set
+ * of the caches, which hold 12 or 16 of those. */
+static inline int64_t winograd_plane(int64_t rows, int64_t width) { return rows * width | 16; }
+
 typedef struct winograd_grid {
   int64_t down, across, tiles; /* of an image; of all */
 } winograd_grid;
@@ -108,7 +112,7 @@ typedef struct winograd_taps {
   int64_t out, in, row, column; /* strides */
 } winograd_taps;
 /* Transformed weights: winograd_weights_size numbers, good until another instruction set is used.
- * Panels of output channels, each [36, ci, its width]. */
+ * Panels of output channels, each [36, ci, its width] with gaps. */
 int64_t winograd_weights_size(int64_t ci, int64_t co);
 int winograd_prepare(const winograd_taps *w, int64_t ci, int64_t co, float *u);
 

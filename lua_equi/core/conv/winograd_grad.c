@@ -106,7 +106,8 @@ static void whole_units(int64_t begin, int64_t end, void *ctx) {
   const eq_conv *g = b->f->g;
   int slot;
   float *sums = winograd_slot_take(&b->f->slots, &slot);
-  int64_t panels = winograd_panels(g->co), width = eq_micro()->width, plane = CHUNK * width | 16;
+  int64_t panels = winograd_panels(g->co), width = eq_micro()->width,
+          plane = winograd_plane(CHUNK, width);
   for (int64_t unit = begin; unit < end; unit++) {
     int64_t c = unit / panels * CHUNK, q = unit % panels, o = q * width;
     int64_t n = g->ci - c < CHUNK ? g->ci - c : CHUNK;
@@ -119,7 +120,7 @@ static void whole_units(int64_t begin, int64_t end, void *ctx) {
 static int run_whole(backward *f) {
   int64_t units = (f->g->ci + CHUNK - 1) / CHUNK * winograd_panels(f->g->co);
   size_t bytes = (size_t)(PLACES * (f->vplane + f->zplane)) * sizeof(float);
-  int bad = winograd_slots_get(&f->slots, units, PLACES * (CHUNK * eq_micro()->width | 16));
+  int bad = winograd_slots_get(&f->slots, units, PLACES * winograd_plane(CHUNK, eq_micro()->width));
   if (bad) return bad;
   block b = {.f = f, .tiles = f->grid.tiles, .v = eq_alloc(bytes)};
   bad = b.v ? EQ_OK : eq_error.status;
@@ -138,7 +139,8 @@ static void block_units(int64_t begin, int64_t end, void *ctx) {
   int64_t ci = b->f->g->ci, width = eq_micro()->width;
   for (int64_t unit = begin; unit < end; unit++) {
     int64_t place = unit / panels, q = unit % panels;
-    multiply(b, (int)place, 0, ci, q, b->sums + place * ci * co + q * width, co, b->first);
+    multiply(b, (int)place, 0, ci, q, b->sums + place * winograd_plane(ci, co) + q * width, co,
+             b->first);
   }
 }
 /* All blocks of a part. alone: by this thread. */
@@ -147,7 +149,7 @@ static int run_part(backward *f, int64_t part, bool alone, float *scratch) {
   int64_t last = (part + 1) * f->part, units = PLACES * winograd_panels(g->co);
   if (last > f->grid.tiles) last = f->grid.tiles;
   block b = {.f = f, .v = scratch, .z = scratch + PLACES * f->vplane, .first = true};
-  b.sums = f->sums + part * PLACES * g->ci * winograd_padded(g->co);
+  b.sums = f->sums + part * PLACES * winograd_plane(g->ci, winograd_padded(g->co));
   for (b.from = part * f->part; b.from < last; b.from += f->block, b.first = false) {
     int bad;
     b.tiles = last - b.from < f->block ? last - b.from : f->block;
@@ -170,11 +172,12 @@ static void run_parts(int64_t begin, int64_t end, void *ctx) {
 }
 static void finish_channels(int64_t begin, int64_t end, void *ctx) {
   const backward *f = ctx;
-  int64_t co = winograd_padded(f->g->co), plane = f->g->ci * co;
+  int64_t co = winograd_padded(f->g->co), plane = winograd_plane(f->g->ci, co);
   finish(f, f->sums + begin * co, co, plane, PLACES * plane, begin, end - begin, 0, f->g->co);
 }
 static int run_blocks(backward *f) {
-  size_t bytes = (size_t)(f->parts * PLACES * f->g->ci * winograd_padded(f->g->co)) * sizeof(float);
+  size_t bytes = (size_t)(f->parts * PLACES * winograd_plane(f->g->ci, winograd_padded(f->g->co))) *
+                 sizeof(float);
   int bad = winograd_slots_get(&f->slots, f->parts, PLACES * (f->vplane + f->zplane));
   if (bad) return bad;
   f->sums = eq_alloc(bytes);
@@ -203,9 +206,9 @@ int winograd_weight_pass(const eq_conv *g) {
   if (f.block < FEWEST) f.block = FEWEST;
   int64_t blocks = (f.part + f.block - 1) / f.block;
   f.block = (f.part + blocks - 1) / blocks; /* of nearly one size */
-  f.vplane = f.block * f.vrow | 16;
+  f.vplane = winograd_plane(f.block, f.vrow);
   f.zpanel = f.block * width;
-  f.zplane = panels * f.zpanel | 16;
+  f.zplane = winograd_plane(panels, f.zpanel);
   f.spread = winograd_spread(tiles, g->ci, g->co);
   return whole ? run_whole(&f) : run_blocks(&f);
 }

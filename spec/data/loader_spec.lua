@@ -92,6 +92,18 @@ describe("data.loader", function()
     end
   end)
 
+  it("gathers large pictures alike on one thread and on several", function()
+    local rows = {images = equi.rand(7, 3, 300, 300):mul(255):to "u8"}
+    local before, first = equi.threads(), nil
+    for threads = 1, 3 do
+      equi.threads(threads)
+      local x = loader.new(rows, {batch = 7, crop = 280, random_crop = true, rot90 = true}):next()
+      first = first or x
+      assert.is_true((x - first):abs():max():item() == 0)
+    end
+    equi.threads(before)
+  end)
+
   it("crops the middle where image.center_crop does", function()
     local rows = {images = equi.arange(1, 7):reshape(1, 1, 1, 7):expand(1, 1, 7, 7):to "u8"}
     for side = 1, 7 do

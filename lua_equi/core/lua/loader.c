@@ -11,7 +11,12 @@
 #include <string.h>
 
 #define POOL "equi.Pool"
-enum { MAX_SIDE = 1 << 15, MAX_WORKERS = 256, MAX_WAITING = 1024 };
+enum {
+  MAX_SIDE = 1 << 15,
+  MAX_WORKERS = 256,
+  MAX_WAITING = 1024,
+  GRAIN = 1 << 19 /* numbers, half a millisecond: less is not worth waking a thread */
+};
 
 /* ---- the recipe ---- */
 
@@ -161,7 +166,8 @@ static int image_batch(lua_State *L) {
   eq_recipe_levels(&recipe, &g.levels);
   eq_lua_pressure(L);
   g.y = new_batch(L, n, recipe.channels, h, w);
-  if (eq_parallel_for(n, 8, gather, &g)) return eq_lua_raise(L, "loader");
+  const int64_t grain = 1 + GRAIN / (h * w * recipe.channels);
+  if (eq_parallel_for(n, grain, gather, &g)) return eq_lua_raise(L, "loader");
   if (atomic_load(&g.status) != EQ_OK) { /* the size fits, so it was memory */
     eq_nomem((size_t)(h * w * recipe.channels));
     return eq_lua_raise(L, "loader");

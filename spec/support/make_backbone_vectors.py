@@ -129,7 +129,7 @@ def case(name, kind):
     off = max(((grads[n] - rough[n]).norm() / grads[n].norm()).item() for n in grads)
     print("  %s = {f32 = %.2g," % (name, off))
     words = ["%.14g" % v for v in y.detach().flatten().tolist()]
-    print("    logits = {%s}," % ",\n      ".join(", ".join(words[i:i + 5]) for i in range(0, len(words), 5)))
+    print("    logits = {%s}," % ",\n      ".join(", ".join(words[i:i + 4]) for i in range(0, len(words), 4)))
     buffers = dict(model.named_buffers())
     for part in ("running_mean", "running_var"):
         print("    %s = %.14g," % (part, sum(b.sum().item() for n, b in buffers.items() if n.endswith(part))))

@@ -40,11 +40,11 @@ typedef struct eq_conv_path {
 
 /* Runs the first path that is GOOD, or the forced one where it can. */
 int eq_conv_run(const eq_conv *g, eq_pass pass);
-/* Forward into y, then + add (NULL, or laid out as y) and relu (fused.c). *packed: the weights as an
- * earlier call left them, or NULL; replaced where the path wants others. */
+/* Forward into y, then + add (NULL, or laid out as y) and relu (fused.c). *packed: the weights as
+ * an earlier call left them, or NULL; replaced where the path wants others. */
 int eq_conv_fused(const eq_conv *g, eq_tensor **packed, eq_tensor *y, eq_tensor *add, bool relu);
 int eq_conv_finish(eq_tensor *y, eq_tensor *add, bool relu); /* only what follows */
-const eq_conv_path *eq_conv_path_at(int i);     /* NULL past the last */
+const eq_conv_path *eq_conv_path_at(int i);                  /* NULL past the last */
 enum { EQ_CONV_AUTO = -1, EQ_CONV_EXACT = -2 }; /* EXACT: without Winograd's products */
 extern int eq_conv_forced;                      /* number of a path, or one of these */
 extern int64_t eq_conv_ran[][EQ_CONV_PASSES];   /* how often each path ran each pass */

@@ -30,7 +30,7 @@ end
 ---@param x any images [B, 3, H, W], H and W at least 63
 ---@return any [B, 4096]
 --- Example:
----     local m = equi.models.alexnet {classes = 10}
+---     local m = equi.nn.initialise.without(equi.models.alexnet, {classes = 10})
 ---     print(m:vector(equi.zeros(1, 3, 64, 64)):size())   --> 1 4096
 function methods:vector(x)
   x = equi.adaptive_avg_pool2d(self.features(x), {6, 6}):flatten(2)
@@ -44,6 +44,6 @@ function methods:forward(x) return self.classifier[#self.classifier](self:vector
 --- m.classifier[7], which files call classifier.6.
 ---@param o? table {classes = 1000, dropout = 0.5, weights = path or table, seed = nil}
 --- Example:
----     local m = equi.models.alexnet {classes = 2}
----     print(m:features(equi.zeros(1, 3, 64, 64)):size())   --> 1 4096
+---     local m = equi.nn.initialise.without(equi.models.alexnet)
+---     print(m:count())   --> 61100840
 return backbone.class("alexnet", {dropout = 0.5}, methods)

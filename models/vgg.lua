@@ -51,8 +51,8 @@ end
 ---@param x any images [B, 3, H, W], H and W at least 32
 ---@return any [B, 4096]
 --- Example:
----     print(equi.models.vgg {depth = 11, classes = 2}:vector(equi.zeros(1, 3, 32, 32)):size())
----     --> 1 4096
+---     local m = equi.nn.initialise.without(equi.models.vgg, {depth = 11, classes = 2})
+---     print(m:vector(equi.zeros(1, 3, 32, 32)):size())   --> 1 4096
 function methods:vector(x)
   x = equi.adaptive_avg_pool2d(self.features(x), {7, 7}):flatten(2)
   for i = 1, #self.classifier - 1 do x = self.classifier[i](x) end
@@ -66,5 +66,6 @@ function methods:forward(x) return self.classifier[#self.classifier](self:vector
 ---@param o? table {depth = 16, 11, 13 or 19, batch_norm = false, classes = 1000, dropout = 0.5,
 --- weights = path or table, seed = nil}
 --- Example:
----     print(#equi.models.vgg {depth = 11, batch_norm = true, classes = 2}.features)   --> 29
+---     local m = equi.nn.initialise.without(equi.models.vgg, {depth = 11, batch_norm = true})
+---     print(#m.features, m:count())   --> 29 132868840
 return backbone.class("vgg", {depth = 16, batch_norm = false, dropout = 0.5}, methods)

@@ -37,7 +37,7 @@ local function examples_in(path)
 end
 
 describe("the example in", function()
-  local pipe = assert(io.popen "find lua_equi -name '*.lua' -not -path '*/meta/*'")
+  local pipe = assert(io.popen "find lua_equi models -name '*.lua' -not -path '*/meta/*'")
   for path in pipe:lines() do
     for _, code in ipairs(examples_in(path)) do
       check(("%s:%d"):format(path, code.line), table.concat(code, "\n"))

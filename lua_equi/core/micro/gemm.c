@@ -12,6 +12,7 @@ enum {
   DEPTH = 320,  /* of a pass over k */
   PANELS = 8,   /* of b, packed at a time */
   HEIGHT = 168, /* rows of a that stay in the second-level cache: 12 blocks of 14 */
+  OFTEN = 4,    /* panels up to which a transposed a is read where it is */
   PAD = 16,     /* behind a copied row: neighbours start in different lines */
   NEAR = 12288, /* numbers of a b that stays in the first cache as it is: not packed */
   PAGE = 1024   /* numbers: at this distance rows share their lines of the first cache */
@@ -26,7 +27,8 @@ static int64_t depth_of(int64_t k) {
 }
 
 static bool copies_rows(const eq_sgemm *g) {
-  return g->n > eq_micro()->width && (g->acs != 1 || (g->ars % PAGE == 0 && g->m > 4));
+  int64_t panels = (g->n + eq_micro()->width - 1) / eq_micro()->width;
+  return g->acs != 1 ? panels > OFTEN : panels > 1 && g->ars % PAGE == 0 && g->m > 4;
 }
 
 /* A small b with dense rows is read where it is, but for columns that do not fill a vector. */
@@ -61,16 +63,20 @@ static void copy_rows(const eq_sgemm *g, const float *a, int64_t m, int64_t k, i
 typedef struct group {
   int64_t j, cols, bs, step; /* step: from one panel to the next */
   const float *b;
+  const float *raw; /* NULL, or the rows that b is still to be packed from, while they are used */
+  float *room;      /* where b is */
 } group;
 
 /* One block of rows times all panels of a group. */
-static void times_panels(const eq_sgemm *g, eq_micro_job *job, const group *q) {
+static void times_panels(const eq_sgemm *g, eq_micro_job *job, group *q) {
   const eq_micro_set *set = eq_micro();
   float *c = job->c;
-  job->bs = q->bs;
-  job->b = q->b;
-  for (int64_t j = 0; j < q->cols; j += set->width, job->b += q->step) {
+  for (int64_t j = 0, at = 0; j < q->cols; j += set->width, at += q->step) {
     job->cols = smaller(q->cols - j, set->width);
+    bool keep = q->raw && job->cols == set->width;
+    job->b = keep ? q->raw + j : q->b + at;
+    job->bs = keep ? g->bks : q->bs;
+    job->keep = keep ? q->room + at : NULL;
     job->c = c + j;
     if (job->add)
       job->add = job->c;
@@ -79,10 +85,11 @@ static void times_panels(const eq_sgemm *g, eq_micro_job *job, const group *q) {
     set->run(job);
     job->next = NULL; /* by the first panel */
   }
+  q->raw = NULL;
 }
 
 /* A group of columns, k from p0: all rows, in blocks. */
-static void times_group(const eq_sgemm *g, int64_t p0, int64_t k, const group *q, float *block) {
+static void times_group(const eq_sgemm *g, int64_t p0, int64_t k, group *q, float *block) {
   int64_t limit = eq_micro()->rows;
   for (int64_t i0 = 0; i0 < g->m; i0 += HEIGHT) {
     int64_t m = smaller(g->m - i0, HEIGHT), blocks = (m + limit - 1) / limit;
@@ -111,12 +118,15 @@ void eq_sgemm_tile(const eq_sgemm *g, float *scratch) {
     int64_t k = smaller(g->k - p, depth);
     const float *b = g->b + p * g->bks;
     if (near) {
-      group q = {0, near, g->bks, width, b};
+      group q = {.cols = near, .bs = g->bks, .step = width, .b = b};
       times_group(g, p, k, &q, block);
     }
     for (int64_t j = near; j < g->n; j += PANELS * width) {
-      group q = {j, smaller(g->n - j, PANELS * width), width, width * k, panels};
-      eq_micro_pack(b + j * g->bns, g->bks, g->bns, k, q.cols, panels);
+      group q = {j, smaller(g->n - j, PANELS * width), width, width * k, panels, NULL, panels};
+      int64_t whole = g->bns == 1 ? q.cols / width * width : 0; /* packed while they are used */
+      if (whole) q.raw = b + j;
+      eq_micro_pack(b + (j + whole) * g->bns, g->bks, g->bns, k, q.cols - whole,
+                    panels + whole * k);
       times_group(g, p, k, &q, block);
     }
   }

@@ -27,6 +27,7 @@ typedef struct eq_micro_job {
   int64_t bs;
   float *c;
   int64_t cols, crs;
+  float *keep;       /* NULL, or room for the panel that b is to become; only for whole panels */
   const float *bias; /* NULL, or cols numbers: nothing behind them is read */
   const float *add;  /* NULL, or rows `ads` apart; add = c accumulates */
   int64_t ads;

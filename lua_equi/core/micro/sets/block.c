@@ -5,7 +5,10 @@
  * spills (with fourteen pointers half of them would live on the stack). */
 #include "vec.h"
 
-enum { LINE = 64 }; /* bytes of a cache line */
+enum {
+  LINE = 64, /* bytes of a cache line */
+  AHEAD = 16 /* rows of an unpacked b that are asked for in advance */
+};
 
 INLINE vec finished(vec sum, vec bias, vec add, const eq_micro_job *job) {
   if (job->bias) sum += bias;
@@ -72,12 +75,13 @@ INLINE vec load_bias(const eq_micro_job *job, int64_t from, int part) {
 
 /* Rows first .. first + rows of the job; rows and vecs are constants of the caller. */
 INLINE const char *block(const eq_micro_job *job, int64_t first, const char *next, const int rows,
-                         const int vecs) {
+                         const int vecs, const bool keep) {
   const int64_t stride = job->ars * (int64_t)sizeof(float);
   const int64_t step = job->acs * (int64_t)sizeof(float), bs = job->bs;
   const int part = (int)(job->cols % LANES);
   const float *b = job->b;
   const int64_t ahead = job->next ? LINE : 0;
+  float *kept = job->keep;
   EACH_ROW(DECLARE)
   EACH_ROW(FETCH)
   for (int64_t run = 0; run < job->runs; run++) {
@@ -86,6 +90,13 @@ INLINE const char *block(const eq_micro_job *job, int64_t first, const char *nex
     for (int64_t k = job->k; k > 0; k--) {
       const vec b0 = load(b), b1 = vecs > 1 ? load(b + LANES) : ZERO;
       EACH_ROW(STEP)
+      if (keep) {
+        __builtin_prefetch(b + AHEAD * bs);
+        __builtin_prefetch(b + AHEAD * bs + LANES);
+        store(kept, b0);
+        store(kept + LANES, b1);
+        kept += WIDTH;
+      }
       __builtin_prefetch(next, 0, 2);
       next += ahead;
       b += bs;
@@ -104,10 +115,13 @@ INLINE const char *block(const eq_micro_job *job, int64_t first, const char *nex
 
 #define BLOCK(rows)                                                                                \
   static const char *one_##rows(const eq_micro_job *job, int64_t first, const char *next) {        \
-    return block(job, first, next, rows, 1);                                                       \
+    return block(job, first, next, rows, 1, false);                                                \
   }                                                                                                \
   static const char *two_##rows(const eq_micro_job *job, int64_t first, const char *next) {        \
-    return block(job, first, next, rows, 2);                                                       \
+    return block(job, first, next, rows, 2, false);                                                \
+  }                                                                                                \
+  static const char *keep_##rows(const eq_micro_job *job, int64_t first, const char *next) {       \
+    return block(job, first, next, rows, 2, true);                                                 \
   }
 BLOCK(1)
 BLOCK(2)
@@ -130,17 +144,22 @@ BLOCK(14)
 #define UP_TO_ROWS(v) UP_TO_6(v)
 #endif
 typedef const char *(*block_fn)(const eq_micro_job *job, int64_t first, const char *next);
-static const block_fn blocks[2][ROWS] = {{UP_TO_ROWS(one)}, {UP_TO_ROWS(two)}};
+static const block_fn blocks[3][ROWS] = {{UP_TO_ROWS(one)}, {UP_TO_ROWS(two)}, {UP_TO_ROWS(keep)}};
 
 /* Blocks of nearly equal height: 32 rows are 11 + 11 + 10, not 14 + 14 + 4. */
 static void run(const eq_micro_job *job) {
   const block_fn *of = blocks[job->cols > LANES];
+  eq_micro_job rest;
   const char *next = (const char *)(job->next ? job->next : job->a);
   int64_t left = (job->rows + ROWS - 1) / ROWS, first = 0;
   for (; left > 0; left--) {
     int64_t rows = (job->rows - first + left - 1) / left;
-    next = of[rows - 1](job, first, next);
+    next = (job->keep ? blocks[2] : of)[rows - 1](job, first, next);
     first += rows;
+    if (!job->keep || left == 1) continue;
+    rest = *job; /* the first block has left a panel behind */
+    rest.b = job->keep, rest.bs = WIDTH, rest.keep = NULL;
+    job = &rest;
   }
 }
 

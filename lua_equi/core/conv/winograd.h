@@ -65,7 +65,10 @@ static inline int64_t winograd_panel(int64_t panel, int64_t n) {
 
 /* From a matrix of a place to the next: an odd number of cache lines, or the 36 would share a set
  * of the caches, which hold 12 or 16 of those. */
-static inline int64_t winograd_plane(int64_t rows, int64_t width) { return rows * width | 16; }
+static inline int64_t winograd_plane(int64_t rows, int64_t width) {
+  enum { LINE = 16 };
+  return (rows * width + LINE - 1) / LINE * LINE | LINE;
+}
 
 typedef struct winograd_grid {
   int64_t down, across, tiles; /* of an image; of all */

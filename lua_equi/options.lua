@@ -489,10 +489,9 @@ function options.differences(saved, current)
   local list, texts = {}, {}
   for _, name in ipairs(sorted_keys(all)) do
     if show(saved[name]) ~= show(current[name]) and saved[name] ~= current[name] then
-      local was = saved[name] == nil and "absent" or show(saved[name])
-      local is = current[name] == nil and "absent" or show(current[name])
+      local function said(value) return value == nil and "absent" or show(value) end
       list[#list + 1] = {name, saved[name], current[name]}
-      texts[#texts + 1] = ("%s was %s, is %s"):format(name, was, is)
+      texts[#texts + 1] = ("%s was %s, is %s"):format(name, said(saved[name]), said(current[name]))
     end
   end
   return list, #list > 0 and table.concat(texts, "; ") or nil

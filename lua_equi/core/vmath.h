@@ -78,8 +78,8 @@ static inline float eq_log_f32(float x) {
   return (x != x || x == INFINITY) ? x : y;
 }
 
-/* log(1 + x): the logarithm of the rounded sum u, corrected by what rounding lost (0/0 and inf - inf
- * at the ends, where there is nothing to correct). */
+/* log(1 + x): the logarithm of the rounded sum u, corrected by what rounding lost (0/0 and inf -
+ * inf at the ends, where there is nothing to correct). */
 static inline float eq_log1p_f32(float x) {
   float u = 1.f + x, lost = (x - (u - 1.f)) / u;
   float y = eq_log_f32(u) + (lost == lost ? lost : 0.f);

@@ -46,6 +46,14 @@ static int check(const eq_call *c) {
   return EQ_OK;
 }
 
+/* The C numbers of v, or of what stands for an absent one. */
+static void numbers(const eq_tensor *v, int64_t C, double absent, double *to) {
+  bool plain = v && (v->stride[0] == 1 || C == 1);
+  const float *f = plain && v->dtype == EQ_F32 ? (const float *)(const void *)v->data : NULL;
+  const double *d = plain && v->dtype == EQ_F64 ? (const double *)(const void *)v->data : NULL;
+  for (int64_t i = 0; i < C; i++) to[i] = f ? (double)f[i] : d ? d[i] : v ? eq_get(v, i) : absent;
+}
+
 /* The table of channel_norm.h from mean and var of images x groups; every image's C channels are
  * spread over its groups. */
 static eq_tensor *make_table(int64_t images, int64_t C, int64_t groups, const double *mean,
@@ -53,13 +61,17 @@ static eq_tensor *make_table(int64_t images, int64_t C, int64_t groups, const do
                              const eq_tensor *bias) {
   eq_tensor *t = eq_empty(EQ_F64, 3, (int64_t[]){EQ_NORM_ROWS, images, C});
   int64_t n = images * C, per = groups ? C / groups : 1;
-  double *v = t ? (double *)(void *)t->data : NULL;
-  for (int64_t i = 0; i < n && t; i++) {
-    double rstd = 1 / sqrt(var[i / per] + eps);
-    v[EQ_NORM_MEAN * n + i] = mean[i / per];
-    v[EQ_NORM_RSTD * n + i] = rstd;
-    v[EQ_NORM_SCALE * n + i] = weight ? rstd * eq_get(weight, i % C) : rstd;
-    v[EQ_NORM_BIAS * n + i] = bias ? eq_get(bias, i % C) : 0;
+  if (!t) return NULL;
+  double *row = (double *)(void *)t->data, *rstd = row + EQ_NORM_RSTD * n;
+  double *scale = row + EQ_NORM_SCALE * n, *offset = row + EQ_NORM_BIAS * n;
+  for (int64_t i = 0; i < images; i++) {
+    numbers(weight, C, 1, scale + i * C);
+    numbers(bias, C, 0, offset + i * C);
+  }
+  for (int64_t i = 0; i < n; i++) {
+    row[EQ_NORM_MEAN * n + i] = mean[i / per];
+    rstd[i] = 1 / sqrt(var[i / per] + eps);
+    scale[i] *= rstd[i];
   }
   return t;
 }
@@ -73,10 +85,8 @@ static int give(eq_call *c, eq_tensor *y) {
 /* ---- batch_norm ---- */
 static int statistics(const eq_call *c, double *mean, double *var) {
   if (c->arg[0].i && c->in[X]->numel) return eq_channel_moments(c->in[X], 0, mean, var);
-  for (int64_t i = 0; i < c->in[X]->shape[1]; i++) {
-    mean[i] = c->in[MEAN] ? eq_get(c->in[MEAN], i) : 0;
-    var[i] = c->in[VAR] ? eq_get(c->in[VAR], i) : 1;
-  }
+  numbers(c->in[MEAN], c->in[X]->shape[1], 0, mean);
+  numbers(c->in[VAR], c->in[X]->shape[1], 1, var);
   return EQ_OK;
 }
 

@@ -373,13 +373,14 @@ bool eq_winograd_can(const eq_conv *g) {
   return g->dtype == EQ_F32 && g->groups == 1 && g->kh == 3 && g->kw == 3 && g->sh == 1 &&
          g->sw == 1 && g->dh == 1 && g->dw == 1;
 }
-/* Measured beside direct.c on AVX-512 and AVX2, 64 to 512 channels: 0.9 of its speed with 16 tiles
- * and 1.3 with 32, where the weights are transformed in every call; 0.8 with 4 and 1.6 with 16 for
- * their gradient; 1.1 with 4 for weights that are packed. 8 to 8 channels: 0.8, 16 to 16: 1.3. Less
- * than half of the tiles' pixels: 0.8. */
+/* Measured beside direct.c on AVX-512, 64 to 512 channels: with 2 tiles 1.1 times its speed, with 4
+ * it is 1.3 to 1.6, with 16 1.6 to 2.0 and with 64 and more up to 3.0; with packed weights 0.9 with
+ * 2 and 1.1 with 3, because direct.c gains more from that. The gradient of the weights: with 4 it
+ * is 0.8 to 0.9, with 8 it is 1.2 and with 16 it is 1.5. 8 to 8 channels: 0.8, 16 to 16: 1.3. Where
+ * less than half of the tiles' pixels exist: 0.8. */
 bool eq_winograd_pays(const eq_conv *g, eq_pass pass, bool packed) {
   int64_t tiles = winograd_grid_of(g->oh, g->ow, g->batch).tiles;
-  int64_t fewest = packed ? 4 : pass == EQ_CONV_GRAD_WEIGHT ? 8 : 24;
+  int64_t fewest = pass == EQ_CONV_GRAD_WEIGHT ? 8 : packed ? 3 : 2;
   return eq_micro_wanted() && eq_winograd_can(g) && tiles >= fewest && g->ci >= 8 && g->co >= 8 &&
          g->ci * g->co >= 256 && g->batch * g->oh * g->ow >= SIDE * SIDE / 2 * tiles;
 }

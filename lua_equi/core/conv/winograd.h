@@ -133,7 +133,7 @@ int winograd_weight_pass(const eq_conv *g);
 
 /* ---- for models whose weights do not change, as direct.h has it ---- */
 bool eq_winograd_can(const eq_conv *g);
-/* Is it faster than direct.c; with weights packed before, fewer tiles will do. */
+/* Is it faster than direct.c? packed: both with weights that were packed before. */
 bool eq_winograd_pays(const eq_conv *g, eq_pass pass, bool packed);
 /* Forward with packed weights: room for eq_winograd_packed numbers, which depends on the sizes of
  * the weights and on eq_micro() only. add: NULL, or an image laid out as y that is added; relu

@@ -286,13 +286,18 @@ local function row_of(one, report, trained)
   return row
 end
 
+-- The weights of the network inside, as a file that can be given to --weights, and the result.
 local function write_result(one, network, result)
+  if trains[one.method] then
+    if one.pixels == "caffe" then networks.exchange_colours(network) end
+    local recipe = json.encode(one.saved, {sort = true})
+    local ok, message = equi.safetensors.write(one.dir .. "/weights.safetensors",
+      network:state_dict(), {recipe = recipe, result = json.encode(result.rows[1], {sort = true})})
+    if not ok then fail("%s", message) end
+  end
   local text = json.encode(result, {sort = true, indent = 2})
-  assert(equi.write_file_atomic(one.dir .. "/result.json", {text}))
-  if not trains[one.method] then return end
-  local recipe = json.encode(one.saved, {sort = true})
-  assert(equi.safetensors.write(one.dir .. "/weights.safetensors", network:state_dict(),
-    {recipe = recipe, result = json.encode(result.rows[1], {sort = true})}))
+  local ok, message = equi.write_file_atomic(one.dir .. "/result.json", {text})
+  if not ok then fail("%s", message) end
 end
 
 -- Reads a finished result when going on, else runs. Nil for a network that knows nothing yet.
@@ -380,6 +385,11 @@ local function main()
     return print_table(list or fail("%s", message), opt.markdown)
   end
   if opt.threads > 0 then equi.threads(opt.threads) end
+  for _, kind in ipairs(opt.head == "features" and opt.combine or {}) do
+    if kind == "best" then
+      fail("--head features goes without --combine best, which chooses by probabilities")
+    end
+  end
   if opt.demo and not data.find(opt) then return attempt(require "images.demo") end
   if opt.tiny and opt.task ~= "scratch" and opt.weights == "" then
     opt.weights = pretrained(opt, run)

@@ -22,6 +22,7 @@ for _, depth in ipairs {11, 13, 16, 19} do
   add("vgg" .. depth .. "_bn", "vgg", {depth = depth, batch_norm = true})
 end
 add("densenet40", "densenet", {depth = 40, growth = 12, bottleneck = false})
+add("densenet40_fast", "densenet", {depth = 40, growth = 12, fast = true})
 for _, depth in ipairs {121, 161, 169, 201} do
   add("densenet" .. depth, "densenet", {depth = depth})
 end
@@ -33,7 +34,9 @@ networks.names = names
 -- channels of the first convolution exchanged and these numbers.
 local caffe = {mean = {123 / 255, 117 / 255, 104 / 255}, std = {1 / 255, 1 / 255, 1 / 255}}
 
-local function take_rgb(network)
+--- Turns the channels of the first convolution around: a network for BGR takes RGB, and back.
+---@param network table
+function networks.exchange_colours(network)
   local done = false
   nn.walk(network, function(kind, t)
     if kind == "parameter" and not done and t.ndim == 4 and t:size(2) == 3 then
@@ -74,7 +77,7 @@ function networks.build(name, classes, o)
   local own = net.preprocessing
   local want = {resize = own.resize, crop = own.crop, mean = own.mean, std = own.std}
   if o.pixels == "caffe" then
-    take_rgb(net)
+    networks.exchange_colours(net)
     want.mean, want.std = caffe.mean, caffe.std
   end
   if o.size then want.resize, want.crop = o.size, o.size end

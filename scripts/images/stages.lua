@@ -185,11 +185,11 @@ end
 ---@param o table {dir =, title =, classes =, report =, trained = of stages.train, or nil}
 function stages.pictures(o)
   local plot = require "lua_equi.plot"
-  local names, most = {}, 20
-  for i, name in ipairs(o.classes) do names[i] = name end
+  local many = #o.classes > 30 -- then cells are colours without numbers and names
   local matrix = plot.new {title = o.title .. ": randomly moved test images", width = 900,
                            height = 800, xlabel = "predicted", ylabel = "true"}
-  matrix:heatmap(o.report.confusion, {rows = names, cols = names, values = #names <= most})
+  matrix:heatmap(o.report.confusion, {rows = not many and o.classes or nil,
+    cols = not many and o.classes or nil, values = not many})
   save(matrix, o.dir .. "/confusion.png")
   local t = o.trained
   if not t or #t.validation.steps == 0 then return end

@@ -68,6 +68,7 @@ describe("scripts/images.lua", function()
     {"--group c5", "c5"}, {"--task train", "train"}, {"--methods plan", "plan"},
     {"--holdout 1", "holdout"}, {"--learn body", "body"}, {"--data mars", "no data set mars"},
     {"--data folder:no/such", "no/such"}, {"--weights no/such.pth --tiny", "no/such.pth"},
+    {"--head features --combine best", "goes without --combine best"},
     {"--report --out no/such/folder", "no results in no/such/folder"},
     {"--data cifar10 --data-dir no/such/folder", "no/such/folder"},
   } do
@@ -189,6 +190,10 @@ describe("scripts/images.lua", function()
     local net, fresh = networks.build("squeezenet1_1", 1000, {pixels = "caffe", resize = 0,
       crop = 0, weights = data .. "squeezenet1_1.fp16.safetensors"})
     assert.is_false(fresh)
+    networks.exchange_colours(net)
+    assert.is_true(net.features[1].weight:eq(equi.load_weights(data ..
+      "squeezenet1_1.fp16.safetensors")["features.0.weight"]:to "f32"):all():item())
+    networks.exchange_colours(net)
     local reference = equi.safetensors.load(data .. "reference.safetensors")
     local x = reference.crops_bgr[{{1, 2}}]:flip(2)
     local p = net.preprocessing

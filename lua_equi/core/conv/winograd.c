@@ -196,10 +196,10 @@ static void transform_tiles(const forward *f, int64_t from, int64_t to, float *v
 static void finish_tiles(const forward *f, int64_t from, int64_t to, int64_t panel,
                          const float *m) {
   const winograd_problem *p = f->p;
-  int64_t width = eq_micro()->width, o = panel * width;
+  int64_t width = eq_micro()->width, o = panel * width, row = winograd_panel(panel, p->co);
   int64_t channels = p->co - o < width ? p->co - o : width;
   winograd_cursor at = winograd_at(&f->grid, from);
-  for (int64_t t = from; t < to; t++, m += width, winograd_next(&f->grid, &at)) {
+  for (int64_t t = from; t < to; t++, m += row, winograd_next(&f->grid, &at)) {
     int64_t first = at.image * p->y.image + at.i * p->y.row + at.j * p->y.pixel + o;
     winograd_result r = {p->oh - at.i < SIDE ? (int)(p->oh - at.i) : SIDE,
                          p->ow - at.j < SIDE ? (int)(p->ow - at.j) : SIDE,
@@ -216,7 +216,7 @@ static void finish_tiles(const forward *f, int64_t from, int64_t to, int64_t pan
 /* Tiles from .. to, whose transformed input is v, times a panel of weights. */
 static void multiply(const forward *f, int64_t from, int64_t to, int64_t panel, const float *v,
                      const float *u, float *m) {
-  int64_t width = winograd_panel(panel, f->p->co), full = eq_micro()->width, k = f->p->ci;
+  int64_t width = winograd_panel(panel, f->p->co), k = f->p->ci;
   for (int place = 0; place < PLACES; place++) {
     eq_micro_job job = {.a = v + place * f->plane,
                         .rows = to - from,
@@ -228,7 +228,7 @@ static void multiply(const forward *f, int64_t from, int64_t to, int64_t panel, 
                         .bs = width,
                         .c = m + place * f->mplane,
                         .cols = width,
-                        .crs = full};
+                        .crs = width};
     eq_micro()->run(&job);
   }
   finish_tiles(f, from, to, panel, m);

@@ -211,6 +211,21 @@ describe("gradients of whole networks are PyTorch's:", function()
   it("densenet121, f32", function() compare("densenet", 121, "f32", 1e-2, 1e-3) end)
 end)
 
+describe("a training step", function()
+  it("has the same bits on one and two threads", function()
+    for name, o in pairs {resnet = {depth = 20, seed = 1},
+      densenet = {depth = 13, growth = 8, bottleneck = false, seed = 1}} do
+      oracle.both_threads(function()
+        local m, x = models[name](o), oracle.data({8, 3, 32, 32}, {dtype = "f32"})
+        local results = {m(x)}
+        results[1]:square():sum():backward()
+        for _, p in ipairs(m:parameters()) do results[#results + 1] = p.grad end
+        return table.unpack(results)
+      end)
+    end
+  end)
+end)
+
 -- ---- published weights ----
 
 local function cifar_images()

@@ -74,6 +74,8 @@ local declared = options.declare {
   {"out", "", saved = false, doc = "folder for results; default: out/images, out/demo, out/tiny"},
   {"resume", false, saved = false, doc = "skip finished runs, go on from the last checkpoint"},
   {"force", false, saved = false, doc = "go on, or overwrite results, with other options too"},
+  {"ship", "", saved = false, doc = "with scratch: put the weights beside the models under this "
+    .. "name, with the recipe and the log"},
   {"report", false, saved = false, doc = "only print the table of the results in --out"},
   {"markdown", false, saved = false, doc = "print that table as Markdown"},
   {"threads", 0, min = 0, saved = false, doc = "results do not depend on it; 0: all cores, or 1 "
@@ -210,6 +212,32 @@ local function protect(one)
   end
 end
 
+-- ---- columns of tables ----
+
+local columns = {
+  {field = "upright", format = "%.2f"}, {field = "90", format = "%.2f"},
+  {field = "180", format = "%.2f"}, {field = "270", format = "%.2f"},
+  {field = "hflip", format = "%.2f"}, {field = "vflip", format = "%.2f"},
+  {field = "random", format = "%.2f"},
+  {field = "gap", format = "%.0e", title = "logits' gap", worst = true},
+  {field = "validation", format = "%.2f"},
+  {field = "epochs", format = "%.4g", plain = true},
+  {field = "seconds", format = "%.0f", plain = true},
+  {field = "train_rate", format = "%.0f", title = "images/s, training", plain = true},
+  {field = "test_rate", format = "%.0f", title = "images/s, test", plain = true},
+}
+
+-- Columns that no row fills are left out.
+local function used_columns(list)
+  local used = {}
+  for _, c in ipairs(columns) do
+    local found = false
+    for _, r in ipairs(list) do found = found or r.rows[1][c.field] ~= nil end
+    if found then used[#used + 1] = c end
+  end
+  return used
+end
+
 -- ---- one run ----
 
 -- Images that fit into memory at a time: with gradients while training, and elements of an orbit.
@@ -300,6 +328,34 @@ local function write_result(one, network, result)
   if not ok then fail("%s", message) end
 end
 
+-- Weights that come with the models, with how they were made and what they do.
+local function ship(one, name)
+  local function read(path)
+    local f = assert(io.open(path, "rb"))
+    local text = f:read "a"
+    f:close()
+    return text
+  end
+  local result = assert(json.read(one.dir .. "/result.json"))
+  local target = equi.models.backbone.weights_path(one.backbone, name)
+  os.execute(("mkdir -p '%s'"):format(target:match "^(.*)/"))
+  local file = target:match "[^/]*$"
+  local lines = {"# " .. file, "", ("%s for %s, trained by `scripts/images.lua --task scratch` "
+    .. "with these options:"):format(one.backbone, one.data), "", "```json",
+    json.encode(one.saved, {sort = true, indent = 2}), "```", "",
+    ("Images: %d for training, %d for validation, %d for the test. Accuracy in percent:"):format(
+      result.images.train, result.images.validation, result.images.test), "",
+    results.table({result}, {"method"}, used_columns {result}, {markdown = true}), "",
+    "The log, one line an epoch:", "", "```", (read(one.dir .. "/train.csv"):gsub("%s+$", "")),
+    "```", ""}
+  for path, text in pairs {[target] = read(one.dir .. "/weights.safetensors"),
+                           [target:gsub("safetensors$", "md")] = table.concat(lines, "\n")} do
+    local ok, message = equi.write_file_atomic(path, {text})
+    if not ok then fail("%s", message) end
+  end
+  io.stderr:write("wrote ", target, " and its description\n")
+end
+
 -- Reads a finished result when going on, else runs. Nil for a network that knows nothing yet.
 local function run(one)
   local finished = one.resume and json.read(one.dir .. "/result.json")
@@ -335,30 +391,6 @@ end
 
 -- ---- tables ----
 
-local columns = {
-  {field = "upright", format = "%.2f"}, {field = "90", format = "%.2f"},
-  {field = "180", format = "%.2f"}, {field = "270", format = "%.2f"},
-  {field = "hflip", format = "%.2f"}, {field = "vflip", format = "%.2f"},
-  {field = "random", format = "%.2f"},
-  {field = "gap", format = "%.0e", title = "logits' gap", worst = true},
-  {field = "validation", format = "%.2f"},
-  {field = "epochs", format = "%.4g", plain = true},
-  {field = "seconds", format = "%.0f", plain = true},
-  {field = "train_rate", format = "%.0f", title = "images/s, training", plain = true},
-  {field = "test_rate", format = "%.0f", title = "images/s, test", plain = true},
-}
-
--- Columns that no row fills are left out.
-local function used_columns(list)
-  local used = {}
-  for _, c in ipairs(columns) do
-    local found = false
-    for _, r in ipairs(list) do found = found or r.rows[1][c.field] ~= nil end
-    if found then used[#used + 1] = c end
-  end
-  return used
-end
-
 local function print_table(list, markdown)
   local rank = {}
   for i, m in ipairs {"scratch", table.unpack(METHODS)} do rank[m] = i end
@@ -390,6 +422,9 @@ local function main()
       fail("--head features goes without --combine best, which chooses by probabilities")
     end
   end
+  if opt.ship ~= "" and (opt.task ~= "scratch" or opt.ship:find "[^%w_]") then
+    fail("--ship goes with --task scratch, and a name of letters, digits and _; got %s", opt.ship)
+  end
   if opt.demo and not data.find(opt) then return attempt(require "images.demo") end
   if opt.tiny and opt.task ~= "scratch" and opt.weights == "" then
     opt.weights = pretrained(opt, run)
@@ -399,7 +434,17 @@ local function main()
     for _, one in ipairs(list) do protect(one) end
   end
   for _, one in ipairs(list) do done[#done + 1] = run(one) end
+  if opt.ship ~= "" then ship(list[1], opt.ship) end
   if #done > 0 then print_table(done) end
 end
 
-main()
+-- Ctrl-C leaves checkpoints to go on from, and no traceback.
+local ok, message = xpcall(main, function(problem)
+  if tostring(problem):find "interrupted!" then return nil end
+  return debug.traceback(problem, 2)
+end)
+if not ok then
+  io.stderr:write(message or "images.lua: interrupted; the same command with --resume goes on",
+    "\n")
+  os.exit(message and 1 or 130)
+end

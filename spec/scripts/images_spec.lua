@@ -69,6 +69,7 @@ describe("scripts/images.lua", function()
     {"--holdout 1", "holdout"}, {"--learn body", "body"}, {"--data mars", "no data set mars"},
     {"--data folder:no/such", "no/such"}, {"--weights no/such.pth --tiny", "no/such.pth"},
     {"--head features --combine best", "goes without --combine best"},
+    {"--ship x --task tune", "goes with --task scratch"},
     {"--report --out no/such/folder", "no results in no/such/folder"},
     {"--data cifar10 --data-dir no/such/folder", "no/such/folder"},
   } do
@@ -94,6 +95,27 @@ describe("scripts/images.lua", function()
     assert.same({r.upright, r["90"], r["180"], r["270"], r.random},
       {plain.upright, plain["90"], plain["180"], plain["270"], plain.random})
     assert.is_true(plain.gap > 0.1)
+  end)
+
+  it("puts a trained network beside the models, with its recipe and log", function()
+    local name = "of_images_spec"
+    local path = equi.models.backbone.weights_path("resnet20", name)
+    local folder_of_weights = path:match "^(.*)/"
+    local existed = os.execute(("[ -d '%s' ]"):format(folder_of_weights))
+    local text, code = run(("--tiny --task scratch --epochs 1 --ship %s --out %s/ship"):format(name,
+      folder))
+    assert.equal(0, code, text)
+    local net = equi.models.resnet {depth = 20, weights = name, classes = 4}
+    local notes = io.open((path:gsub("safetensors$", "md")))
+    local described = notes:read "a"
+    notes:close()
+    os.remove(path)
+    os.remove((path:gsub("safetensors$", "md")))
+    if not existed then os.execute(("rmdir '%s'"):format(folder_of_weights)) end
+    assert.equal(4, net.fc.weight:size(1))
+    for _, word in ipairs {'"lr": 0.02', "| scratch", "step,"} do
+      assert.matches(word, described, 1, true)
+    end
   end)
 
   it("equi-tunes by every combination, zero-shot and fine-tuned: no turn changes an answer",

@@ -29,6 +29,7 @@ typedef struct plan {
   bool relu, in_place;
   int64_t batch, groups, panels;      /* panels of one group */
   const float *weights;               /* packed: groups, panels, taps, c */
+  int64_t taps, first;                /* of a panel; the first that the window reads */
   int64_t lines, images;              /* of a task */
   int64_t cuts, blocks, parts, tasks; /* cuts: of the panels; parts: of the batch */
   float *scratch;
@@ -74,7 +75,7 @@ static void task(const plan *p, int64_t item) {
   int64_t b0 = item / (p->cuts * p->blocks) % p->parts * p->images;
   int64_t b1 = smaller(b0 + p->images, p->batch), from = block * p->lines;
   int64_t to = smaller(from + p->lines, p->win.oh), each = pieces(p->panels, p->cuts);
-  int64_t taps = p->win.nu * p->win.nv, at[EQ_DIRECT_TAPS * EQ_DIRECT_TAPS];
+  int64_t at[EQ_DIRECT_TAPS * EQ_DIRECT_TAPS];
   float *room = p->scratch + eq_thread() * p->room;
   direct_window win = p->win;
   direct_lines first;
@@ -89,7 +90,7 @@ static void task(const plan *p, int64_t item) {
   job.ars = win.sj * first.pixel;
   for (int64_t panel = cut * each; panel < smaller((cut + 1) * each, p->panels); panel++) {
     int64_t o = panel * width;
-    job.b = p->weights + (group * p->panels + panel) * taps * win.c * width;
+    job.b = p->weights + ((group * p->panels + panel) * p->taps + p->first) * win.c * width;
     job.cols = smaller(p->n - o, width);
     job.bias = p->bias ? p->bias + group * p->n + o : NULL;
     for (int64_t b = b0; b < b1; b++) {
@@ -265,7 +266,8 @@ int eq_direct_forward(const eq_conv *g, const float *packed, const float *add, b
             .relu = relu,
             .batch = g->batch,
             .groups = g->groups,
-            .weights = packed};
+            .weights = packed,
+            .taps = g->kh * g->kw};
   return run(&p);
 }
 
@@ -294,18 +296,16 @@ static int reaching(int64_t phase, int64_t before, int64_t taps, int64_t dilatio
   return n;
 }
 
-static int one_phase(const eq_conv *g, int64_t i, int64_t j, float *packed) {
-  int64_t which_u[EQ_DIRECT_TAPS], which_v[EQ_DIRECT_TAPS], n = g->ci / g->groups,
-                                                            c = g->co / g->groups;
-  int64_t place[EQ_DIRECT_TAPS * EQ_DIRECT_TAPS];
-  const int64_t *s = g->weight->stride;
+/* The plan of one phase; its taps get the places from *used on, in the order they are read. */
+static plan phase_of(const eq_conv *g, int64_t i, int64_t j, int64_t *used, int64_t *place) {
+  int64_t which_u[EQ_DIRECT_TAPS], which_v[EQ_DIRECT_TAPS];
   plan p = {.win = {.x = (const float *)(const void *)g->y.data,
                     .image = g->y.image,
                     .row = g->y.row,
                     .pixel = g->y.pixel,
                     .h = g->oh,
                     .w = g->ow,
-                    .c = c,
+                    .c = g->co / g->groups,
                     .oh = pieces(g->h - i, g->sh),
                     .ow = pieces(g->w - j, g->sw),
                     .si = 1,
@@ -314,17 +314,42 @@ static int one_phase(const eq_conv *g, int64_t i, int64_t j, float *packed) {
             .y_image = g->x.image,
             .y_row = g->sh * g->x.row,
             .y_pixel = g->sw * g->x.pixel,
-            .n = n,
+            .n = g->ci / g->groups,
             .batch = g->batch,
             .groups = g->groups,
-            .weights = packed};
+            .first = *used};
   direct_window *w = &p.win;
   w->nu = reaching(i, g->top, g->kh, g->dh, g->sh, w->u, which_u);
   w->nv = reaching(j, g->left, g->kw, g->dw, g->sw, w->v, which_v);
   if (!w->nu || !w->nv) w->nu = w->nv = 0;
-  for (int64_t t = 0; t < g->kh * g->kw; t++) place[t] = -1;
   for (int u = 0; u < w->nu; u++)
-    for (int v = 0; v < w->nv; v++) place[which_u[u] * g->kw + which_v[v]] = u * w->nv + v;
+    for (int v = 0; v < w->nv; v++) place[which_u[u] * g->kw + which_v[v]] = (*used)++;
+  return p;
+}
+
+static int all_phases(const eq_conv *g, int64_t *place, int64_t *used, float *packed) {
+  int64_t taps = *used;
+  int bad = EQ_OK;
+  *used = 0;
+  for (int64_t i = 0; !bad && i < smaller(g->sh, g->h); i++)
+    for (int64_t j = 0; !bad && j < smaller(g->sw, g->w); j++) {
+      plan p = phase_of(g, i, j, used, place);
+      p.weights = packed;
+      p.taps = taps;
+      if (packed) bad = run(&p);
+    }
+  return bad;
+}
+
+/* Each tap belongs to one phase, so the weights are packed once, those of a phase together. */
+static int grad_input(const eq_conv *g) {
+  const int64_t *s = g->weight->stride, n = g->ci / g->groups, c = g->co / g->groups;
+  int64_t place[EQ_DIRECT_TAPS * EQ_DIRECT_TAPS], taps = 0;
+  for (int64_t t = 0; t < g->kh * g->kw; t++) place[t] = -1;
+  (void)all_phases(g, place, &taps, NULL);
+  size_t bytes = (size_t)packed_size(g, n, c, taps) * sizeof(float);
+  float *packed = eq_alloc(bytes);
+  if (!packed) return eq_error.status;
   packing q = {.w = (const float *)(const void *)g->weight->data,
                .n = n,
                .c = c,
@@ -336,24 +361,11 @@ static int one_phase(const eq_conv *g, int64_t i, int64_t j, float *packed) {
                .su = s[2],
                .sv = s[3],
                .group = c * s[0],
-               .taps = w->nu * w->nv,
+               .taps = taps,
                .place = place,
                .to = packed};
   int bad = pack(&q);
-  return bad ? bad : run(&p);
-}
-
-static int grad_input(const eq_conv *g) {
-  int64_t down = pieces(g->kh, smaller(g->sh, g->kh)),
-          across = pieces(g->kw, smaller(g->sw, g->kw));
-  if (g->dh > 1) down = g->kh; /* then all taps may meet in one phase */
-  if (g->dw > 1) across = g->kw;
-  size_t bytes =
-      (size_t)packed_size(g, g->ci / g->groups, g->co / g->groups, down * across) * sizeof(float);
-  float *packed = eq_alloc(bytes);
-  int bad = packed ? EQ_OK : (int)eq_error.status;
-  for (int64_t i = 0; !bad && i < smaller(g->sh, g->h); i++)
-    for (int64_t j = 0; !bad && j < smaller(g->sw, g->w); j++) bad = one_phase(g, i, j, packed);
+  if (!bad) bad = all_phases(g, place, &taps, packed);
   eq_free(packed, bytes);
   return bad;
 }

@@ -353,7 +353,7 @@ static int input_pass(const eq_conv *g) {
   const winograd_taps w = p.taps;
   p.ci = g->co, p.h = g->oh, p.w = g->ow, p.x = g->y;
   p.co = g->ci, p.oh = g->h, p.ow = g->w, p.y = g->x;
-  p.top = 2 - g->top, p.left = 2 - g->left;
+  p.top = 2 - g->top, p.left = 2 - g->left, p.bias = NULL;
   p.taps = (winograd_taps){w.data + 2 * (w.row + w.column), w.in, w.out, -w.row, -w.column};
   return winograd_run(&p);
 }

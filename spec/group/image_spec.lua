@@ -179,7 +179,7 @@ describe("an equituned convolutional network", function()
     end
   end)
 
-  it("calls the network once for an orbit, with |G| batches in one, in the layout given", function()
+  it("calls the network once for an orbit, with |G| batches in one, channels-last", function()
     local calls = {}
     local function model(x)
       calls[#calls + 1] = {x:size(1), x:is_channels_last()}
@@ -187,6 +187,9 @@ describe("an equituned convolutional network", function()
     end
     local x = images("f32", 5, 3, 4, 4)
     equi.equitune(model, {input = grids[1][2]})(x)
+    assert.same({{20, true}}, calls)
+    calls = {}
+    equi.equitune(model, {input = grids[1][2]})(x:clone()) -- row-major
     assert.same({{20, true}}, calls)
     calls = {}
     equi.equitune(model, {input = grids[2][2], chunk = 3})(x)

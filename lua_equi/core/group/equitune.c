@@ -79,12 +79,25 @@ static eq_tensor *block(eq_tensor *x, int64_t from, int64_t rows) {
 }
 
 /* ---- out and back ---- */
+/* Does the action turn the pixels of x [B, C, H, W]? */
+static bool turns_pixels(const eq_action *a, const eq_tensor *x) {
+  if (!a || a->kind != EQ_ACT_GRID || x->ndim != 4) return false;
+  int d1 = a->dim < 0 ? a->dim + 4 : a->dim, d2 = a->dim2 < 0 ? a->dim2 + 4 : a->dim2;
+  return d1 == 2 && d2 == 3;
+}
+
+/* Images are brought to channels-last once, as convolutions want them, and not the whole orbit. */
 eq_tensor *eq_orbit_out(const eq_action *a, int from, int n, eq_tensor *x) {
   list l;
   if (check_batch(a, x, "input")) return NULL;
   if (n == 1) return moved(a, from, x);
-  if (list_open(&l, n)) return NULL;
+  x = turns_pixels(a, x) ? eq_f("channels_last", "t", x) : eq_retain(x);
+  if (!x || list_open(&l, n)) {
+    eq_release(x);
+    return NULL;
+  }
   for (int k = 0; k < n && list_add(&l, moved(a, from + k, x));) k++;
+  eq_release(x);
   return list_join(&l, "cat");
 }
 

@@ -3,7 +3,7 @@
 --
 -- The experiment of Basu et al. (AAAI 2023; weights and choices: NeurIPS 2023): see doc/images.md.
 -- One run is one method and seed; several are done one after the other. Each leaves its result.json
--- in a folder of its own, DATA-BACKBONE-GROUP-METHOD-SEED, from which the table is made (also with
+-- in a folder of its own, such as cifar10-resnet20-c4-equi_tuned-mean-0, from which the table is made (also with
 -- --report). Parts: images/networks.lua, images/data.lua, images/stages.lua.
 local here = arg[0]:match "^(.*)scripts/images%.lua$" or "./"
 package.path = here .. "?.lua;" .. here .. "?/init.lua;" .. here .. "scripts/?.lua;" .. package.path
@@ -160,9 +160,11 @@ local function single(opt, method, combine, seed)
   local one = {saved = saved, resume = opt.resume, rows = opt.rows, data_dir = opt.data_dir,
                max_memory = opt.max_memory, classes = nil}
   for name, value in pairs(saved) do one[name] = value end
-  one.label = combine and ("%s, %s"):format(method, combine) or method
-  one.dir = ("%s/%s-%s-%s-%s%s-%d"):format(opt.out, opt.data:gsub("[^%w_]+", "_"), opt.backbone,
-    opt.group, method, combine and "-" .. combine or "", seed)
+  local parts = {method, combine, one.head == "features" and "features" or nil}
+  if one.learn == "head" then parts[#parts + 1] = "last_layer" end
+  one.label = table.concat(parts, ", ")
+  one.dir = ("%s/%s-%s-%s-%s-%d"):format(opt.out, opt.data:gsub("[^%w_]+", "_"), opt.backbone,
+    opt.group, table.concat(parts, "-"), seed)
   return one
 end
 

@@ -153,7 +153,7 @@ describe("scripts/images.lua", function()
                             "--methods equi_tuned --group vflip --head features"} do
       tiny("--learn head " .. words)
     end
-    for _, name in ipairs {"plain_tuned", "equi_tuned-mean"} do
+    for _, name in ipairs {"plain_tuned-last_layer", "equi_tuned-mean-features-last_layer"} do
       local after = equi.load_weights(("%s/toy-resnet20-vflip-%s-0/weights.safetensors"):format(
         folder, name))
       for key, x in pairs(after) do

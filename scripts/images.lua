@@ -3,8 +3,8 @@
 --
 -- The experiment of Basu et al. (AAAI 2023; weights and choices: NeurIPS 2023): see doc/images.md.
 -- One run is one method and seed; several are done one after the other. Each leaves its result.json
--- in a folder of its own, such as cifar10-resnet20-c4-equi_tuned-mean-0, from which the table is made (also with
--- --report). Parts: images/networks.lua, images/data.lua, images/stages.lua.
+-- in a folder of its own, such as cifar10-resnet20-c4-equi_tuned-mean-0, from which the table is
+-- made (also with --report). Parts: images/networks.lua, images/data.lua, images/stages.lua.
 local here = arg[0]:match "^(.*)scripts/images%.lua$" or "./"
 package.path = here .. "?.lua;" .. here .. "?/init.lua;" .. here .. "scripts/?.lua;" .. package.path
 package.cpath = here .. "?.so;" .. package.cpath

@@ -171,6 +171,16 @@ function networks.equituned(network, o)
   return nn.sequential(equi.equitune(features(network), given), parts.head), parts
 end
 
+--- The same model for evaluation in batches that keep a processor busy by themselves: one element
+--- of the group at a time, which stays in the caches (ResNet-20, 64 images: 4.3 times the plain
+--- network instead of 5.6).
+---@param model any
+---@return any
+function networks.for_batches(model)
+  if type(model) ~= "userdata" or model.pick then return model end
+  return equi.equitune(model.model, {input = model.input, combine = model.combine, chunk = 1})
+end
+
 --- What a training step costs for each image, in those of the plain network. The frozen copy of
 --- lambda-equitune only goes forward, a third of a pass that learns.
 ---@param o table {group =, combine =}

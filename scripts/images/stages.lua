@@ -30,8 +30,8 @@ end
 ---@return table report of equi.classify.evaluate
 function stages.measure(model, part, o)
   local begin, count = part:batches(o.rows)
-  local report = equi.classify.evaluate(model, shown(begin, count, o.label),
-    {moves = networks.action(o.group)})
+  local report = equi.classify.evaluate(networks.for_batches(model),
+    shown(begin, count, o.label), {moves = networks.action(o.group)})
   local names = networks.groups[o.group].moves
   for _, m in ipairs(report.moves) do m.name = names[m.name] or m.name end
   return report
@@ -105,6 +105,7 @@ function stages.train(o)
   local validation = o.validation:batches(o.evaluated_rows)
   if o.group then validation = turned(validation, networks.action(o.group)) end
   stages.mode(o)
+  local seen = networks.for_batches(o.model)
   local path = o.dir .. "/train"
   local result = train.run {
     steps = steps, every = math.min(steps, per_epoch), best = "validation", resume = o.resume,
@@ -117,7 +118,7 @@ function stages.train(o)
       return loss
     end,
     evaluate = function()
-      return {validation = equi.classify.accuracy(o.model, validation)}
+      return {validation = equi.classify.accuracy(seen, validation)}
     end,
     model = o.model, optimizer = opt, schedules = schedule, sampler = stream.states,
     options = o.saved, checkpoint = path .. ".safetensors", log = path, progress = true,

@@ -65,7 +65,7 @@ local declared = options.declare {
   {"holdout", 0.1, above = 0, below = 1, doc = "part of the training images kept for validation"},
   {"subset", 0, min = 0, doc = "train on so many images only; 0: all"},
   {"test_subset", 0, min = 0, doc = "test on so many images only, drawn once; 0: all"},
-  {"orient_epochs", 1.0, above = 0, doc = "of the small network of canonical, which finds where "
+  {"orient_epochs", 5.0, above = 0, doc = "of the small network of canonical, which finds where "
     .. "up is"},
   "Running",
   {"rows", 50, min = 1, saved = false, doc = "images a batch when evaluating"},

@@ -142,9 +142,11 @@ end
 --- The energy of canonicalization: a small network, one number per image.
 ---@return table module
 function networks.energy()
-  return nn.sequential(small, nn.conv2d(3, 16, 5, {stride = 2, padding = 2}), equi.relu,
-    nn.conv2d(16, 32, 3, {stride = 2, padding = 1}), equi.relu,
-    function(x) return x:mean({3, 4}) end, nn.linear(32, 1))
+  return nn.sequential(small, nn.conv2d(3, 32, 5, {stride = 2, padding = 2}), equi.relu,
+    nn.conv2d(32, 64, 3, {stride = 2, padding = 1}), equi.relu,
+    nn.conv2d(64, 64, 3, {padding = 1}), equi.relu,
+    function(x) return equi.adaptive_avg_pool2d(x, 4):reshape(x:size(1), -1) end,
+    nn.linear(1024, 128), equi.relu, nn.linear(128, 1))
 end
 
 --- The equituned classifier.

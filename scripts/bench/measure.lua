@@ -71,14 +71,14 @@ end
 -- b / a as text: how many times as fast a is as b.
 function measure.ratio(a, b) return a and b and ("%.2f"):format(b / a) or "-" end
 
--- Prints the table and adds the lines to out/bench/NAME.jsonl.
+-- Prints the table and writes the lines to out/bench/NAME-THREADS.jsonl.
 function measure.show(ctx, name, title, header, rows, records)
   print()
   print(title)
   local lines = {header}
   for _, row in ipairs(rows) do lines[#lines + 1] = row end
   print(log.table(lines, {align = "l" .. ("r"):rep(#header - 1)}))
-  local path = ctx.out .. "/" .. name .. ".jsonl"
+  local path = ("%s/%s-%d.jsonl"):format(ctx.out, name, ctx.threads)
   local writer, problem = log.jsonl(path)
   if not writer then
     io.stderr:write("bench: ", problem, "\n")

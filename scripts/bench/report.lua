@@ -3,7 +3,6 @@
 --
 --     lua5.4 scripts/bench/report.lua [folder]
 --
--- Of each case and number of threads the last line counts.
 local here = arg[0]:match "^(.*)report%.lua$" or "./"
 local root = here .. "../../"
 package.path = ("%s?.lua;%s?/init.lua;%s"):format(root, root, package.path)
@@ -25,19 +24,27 @@ local SHOWN = {
   {"scan", "lstm", "SCAN step, LSTM, against the published loop", "%.2f ms", 1e3},
   {"scan", "gru", "SCAN step, GRU, against the published loop", "%.2f ms", 1e3},
   {"scan", "rnn", "SCAN step, RNN, against the published loop", "%.2f ms", 1e3},
+  {"models", "resnet18 inference b1", "ResNet-18, one image of 224 x 224", "%.1f ms", 1e3},
+  {"models", "resnet18 training b16", "ResNet-18, training step of 16", "%.0f ms", 1e3},
+  {"models", "vgg11 training b16", "VGG-11, training step of 16", "%.0f ms", 1e3},
+  {"models", "densenet121 training b16", "DenseNet-121, training step of 16", "%.0f ms", 1e3},
+  {"models", "resnet20 training b128", "CIFAR ResNet-20, training step of 128", "%.0f ms", 1e3},
 }
 
--- case -> threads -> its last record.
+local MOST_THREADS = 64
+
+-- case -> threads -> record.
 local function read(name)
   local found = {}
-  local file = io.open(("%s/%s.jsonl"):format(folder, name))
-  if not file then return found end
-  for line in file:lines() do
-    local record = json.decode(line)
-    found[record.case] = found[record.case] or {}
-    found[record.case][record.threads] = record
+  for threads = 1, MOST_THREADS do
+    local file = io.open(("%s/%s-%d.jsonl"):format(folder, name, threads))
+    for line in file and file:lines() or function() end do
+      local record = json.decode(line)
+      found[record.case] = found[record.case] or {}
+      found[record.case][threads] = record
+    end
+    if file then file:close() end
   end
-  file:close()
   return found
 end
 
@@ -53,7 +60,7 @@ local files, rows, where = {}, {{"", "threads", "lua_equi", "PyTorch", "times as
 for _, shown in ipairs(SHOWN) do
   local name, case, title, format, scale = table.unpack(shown)
   files[name] = files[name] or read(name)
-  for threads = 1, 64 do
+  for threads = 1, MOST_THREADS do
     local record = (files[name][case] or {})[threads]
     if record then
       local ours, torch = seconds(record)

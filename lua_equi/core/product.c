@@ -243,17 +243,21 @@ static int64_t part_of(int64_t n, int64_t most, int64_t unit) {
   return (each + unit - 1) / unit * unit;
 }
 
-/* Every tile packs its own part of b: that pays from about a hundred rows on. Thin products are
+/* Every tile packs its own part of b: that pays from about a hundred rows on. So there are only as
+ * many as the threads need; no sum depends on where a product is cut (micro.h). Thin products are
  * cut between columns only. */
 static void cut_for_tiles(product *p, double all) {
-  int64_t parts = all < 0x1p22 ? 1 : all < 0x1p25 ? 2 : all < 0x1p28 ? 4 : 8;
-  int64_t width = eq_micro()->width;
+  int64_t threads = eq_threads(), width = eq_micro()->width;
+  int64_t parts = all < 0x1p22 || threads == 1 ? 1
+                  : all < 0x1p25               ? 2
+                  : all < 0x1p28               ? 4
+                                               : 4 * threads;
   if (p->by == SKINNY) {
     p->tn = part_of(p->n, parts > 2 ? 512 : 1024, 64);
     return;
   }
   p->tm = part_of(p->m, 1008, 14);
-  p->tn = part_of(p->n, 8 * width, width);
+  p->tn = part_of(p->n, 32 * width, width);
   while (p->batches * ((p->m + p->tm - 1) / p->tm) * ((p->n + p->tn - 1) / p->tn) < parts) {
     if (p->tm >= 2 * p->tn && p->tm >= 224)
       p->tm = part_of(p->tm, (p->tm + 1) / 2, 14);

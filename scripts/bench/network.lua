@@ -36,7 +36,7 @@ local opt = options.parse(options.declare {
   {"batch", 1, min = 1, doc = "images in a batch"},
   {"size", 224, min = 8, doc = "height and width"},
   {"threads", 1, min = 1, doc = "threads"},
-  {"seconds", 3, above = 0, doc = "for the measurement"},
+  {"seconds", 3.0, above = 0, doc = "for the measurement"},
 })
 
 equi.threads(opt.threads)

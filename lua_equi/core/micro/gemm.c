@@ -10,7 +10,7 @@
 
 enum {
   DEPTH = 320,  /* of a pass over k */
-  PANELS = 8,   /* of b, packed at a time */
+  PANELS = 32,  /* of b, packed at a time */
   HEIGHT = 168, /* rows of a that stay in the second-level cache: 12 blocks of 14 */
   OFTEN = 4,    /* panels up to which a transposed a is read where it is */
   PAD = 16,     /* behind a copied row: neighbours start in different lines */

@@ -1,8 +1,9 @@
 /* product.c -- y = x w + bias, the engine of ops/matmul.c: cuts a product into tiles and runs them.
  *
- * Batch dims broadcast; each batch entry is cut into tiles that depend on the sizes only, and the
- * tiles run in parallel. So a result is the same bit for bit on any number of threads (BLAS's own
- * threading is not) and a long product can be interrupted. f32 tiles go to micro/ (a BLAS packs its
+ * Batch dims broadcast; each batch entry is cut into tiles, which run in parallel: at places that
+ * depend on the sizes only for a BLAS, anywhere for micro/, whose sums do not notice. So a result
+ * is the same bit for bit on any number of threads (BLAS's own threading is not) and a long product
+ * can be interrupted. f32 tiles go to micro/ (a BLAS packs its
  * operands again for each), others to BLAS; single rows, single columns and small products to the
  * loops below, where the call of a BLAS would cost more than the product. A transposed operand is
  * not copied. */

@@ -36,7 +36,10 @@ local function names()
   local list = {}
   for _, folder in ipairs {beside()} do
     local files = io.popen(("ls '%s' 2>/dev/null"):format(folder:gsub("'", "'\\''")))
-    for file in files:lines() do list[#list + 1] = file:match "^([%w_]+)%.lua$" end
+    for file in files:lines() do
+      local name = file:match "^([%w_]+)%.lua$"
+      if name ~= "backbone" then list[#list + 1] = name end -- what image networks share, no model
+    end
     files:close()
   end
   return list

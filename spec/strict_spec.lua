@@ -24,7 +24,7 @@ describe("a misspelt name", function()
   end)
 
   it("is answered with the names there are when none is near", function()
-    assert.matches("equi.models: there is no \"nope\"; it has g_seq2seq, seq2seq",
+    assert.matches("equi.models: there is no \"nope\"; it has alexnet, ",
                    message "equi.models.nope", 1, true)
     assert.matches("equi.nn: there is no \"nope\"; equi.help(equi.nn) lists what there is",
                    message "equi.nn.nope", 1, true)

@@ -1,6 +1,6 @@
 --- Residual networks (He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR
 --- 2016): torchvision's for ImageNet (18, 34, 50, 101, 152), and those of the paper's section 4.2
---- for CIFAR (20, 32, 44, 56, 110).
+--- for CIFAR (20, 32, 44, 56, 110, 1202).
 --
 -- A block is relu(F(x) + shortcut(x)). Where the shape changes the shortcut is a 1 x 1 convolution
 -- and batch norm, or for CIFAR ("option A") every second pixel with channels of zeros around it,
@@ -12,8 +12,8 @@ local nn = equi.nn
 local RELU = {relu = true}
 local IMAGENET = {[18] = {2, 2, 2, 2}, [34] = {3, 4, 6, 3}, [50] = {3, 4, 6, 3},
   [101] = {3, 4, 23, 3}, [152] = {3, 8, 36, 3}}
-local CIFAR = {[20] = 3, [32] = 5, [44] = 7, [56] = 9, [110] = 18}
-local DEPTHS = {18, 34, 50, 101, 152, 20, 32, 44, 56, 110}
+local CIFAR = {[20] = 3, [32] = 5, [44] = 7, [56] = 9, [110] = 18, [1202] = 200}
+local DEPTHS = {18, 34, 50, 101, 152, 20, 32, 44, 56, 110, 1202}
 
 local function conv(inputs, outputs, kernel, stride)
   return nn.conv2d(inputs, outputs, kernel,
@@ -146,8 +146,8 @@ function methods:forward(x) return self.fc(self:features(x)) end
 
 --- Makes a residual network: equi.models.resnet{depth = 18}.
 ---
---- depth is 18, 34, 50, 101 or 152 for ImageNet, 20, 32, 44, 56 or 110 for CIFAR. With weights and
---- another number of classes than the file's the last layer is new.
+--- depth is 18, 34, 50, 101 or 152 for ImageNet, 20, 32, 44, 56, 110 or 1202 for CIFAR. With
+--- weights and another number of classes than the file's the last layer is new.
 ---@param o? table {depth = 18, classes = 1000 or 10 of CIFAR, weights = path or table, seed = nil}
 --- Example:
 ---     print(equi.models.resnet {depth = 20}:count())   --> 269722

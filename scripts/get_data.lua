@@ -178,14 +178,18 @@ local function get(opt, name)
   if opt.from ~= "" then url = opt.from:gsub("/*$", "/")
   elseif type(url) == "function" then url, problem = url() end
   if not url then return nil, problem end
-  local archive = ("%s/%s"):format(folder, entry.file)
+  local archive, made = ("%s/%s"):format(folder, entry.file), {} -- what is not left behind empty
+  for _, path in ipairs {folder, out} do made[#made + 1] = not exists(path) and path or nil end
   if not opt.quiet then print(("%s: %s%s"):format(name, url, entry.file)) end
   local how
   how, problem = fetch.file {url = url .. entry.file, path = archive, sha256 = entry.sha256,
     quiet = opt.quiet}
   if how then how, problem = entry.unpack(archive, folder) end
   if how then content, problem = entry.check(folder) end
-  if not content then return nil, problem end
+  if not content then
+    for _, path in ipairs(made) do run(("rmdir %s 2>/dev/null"):format(quote(path))) end
+    return nil, problem
+  end
   if not opt.keep then os.remove(archive) end
   return content, folder, "fetched"
 end

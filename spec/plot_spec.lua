@@ -117,6 +117,23 @@ describe("plot", function()
     assert.is_true(font.width("\255\254", 1) > 0) -- bytes that are no UTF-8
   end)
 
+  it("shows a point without a neighbour as a disc", function()
+    local p = plot.new {width = 400, height = 300, ylim = {0, 2}}
+    local lonely = picture(p:line({1, 2, 3}, {1, 0 / 0, 1}, {color = "#ff0000"}))
+    assert.is_true(count(lonely, RED) > 40)
+    local dashed = plot.new {width = 400, height = 300}
+    assert.is_true(count(picture(dashed:line({5}, {5}, {color = "#ff0000", dash = true})), RED) > 20)
+  end)
+
+  it("shows the whole width of what lies at a limit", function()
+    local function thickness(y, width)
+      local p = plot.new {width = 400, height = 300, ylim = {0, 100}, xlim = {0, 4}}
+      local image = picture(p:line({1, 3}, {y, y}, {color = "#ff0000", width = width}))
+      return count(image, RED, 200, 0, 201, 300)
+    end
+    assert.equal(thickness(50, 4), thickness(100, 4))
+  end)
+
   it("survives constant, huge and single values", function()
     for _, v in ipairs {0, 1, -3, 1e300, 1e-300} do
       plot.new {width = 200, height = 150}:line({v}, {v}):points({v}, {v}):render()

@@ -119,11 +119,24 @@ local function pieces(m, xs, ys)
   return out
 end
 
-local function draw_line(pixels, s, m)
-  local paths = pieces(m, s.xs, s.ys)
-  for k, path in ipairs(paths) do paths[k] = thin(path) end
+--- Strokes that may reach over the edge of the axes by their own width: what lies at a limit, as
+-- 100 % does, is seen whole.
+local function stroke_over(pixels, box, paths, width, color)
+  local reach = width / 2 + 1
+  pixels:clip(box[1] - reach, box[2] - reach, box[3] + reach, box[4] + reach)
+  pixels:stroke(paths, width, color)
+  pixels:clip(box[1], box[2], box[3], box[4])
+end
+
+--- A point without a neighbour is no line: it becomes a disc.
+local function draw_line(pixels, s, m, box)
+  local paths, discs = {}, {}
+  for _, path in ipairs(pieces(m, s.xs, s.ys)) do
+    if #path == 2 then discs[#discs + 1] = path else paths[#paths + 1] = thin(path) end
+  end
   if s.dash then paths = dashed(paths, s.dash[1], s.dash[2]) end
-  pixels:stroke(paths, s.width, s.color)
+  stroke_over(pixels, box, paths, s.width, s.color)
+  stroke_over(pixels, box, discs, s.width + 5, s.color)
 end
 
 --- An error bar from lo to hi with short caps, in pixels.
@@ -152,7 +165,7 @@ local function draw_points(pixels, s, m, box)
     end
   end
   pixels:stroke(bars, 1.4, s.color)
-  pixels:stroke(discs, s.size, s.color)
+  stroke_over(pixels, box, discs, s.size, s.color)
 end
 
 local function draw_band(pixels, s, m, box)

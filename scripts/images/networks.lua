@@ -14,7 +14,7 @@ local function add(name, file, options)
   names[#names + 1] = name
 end
 
-for _, depth in ipairs {20, 32, 44, 56, 110, 18, 34, 50, 101, 152} do
+for _, depth in ipairs {20, 32, 44, 56, 110, 1202, 18, 34, 50, 101, 152} do
   add("resnet" .. depth, "resnet", {depth = depth})
 end
 for _, depth in ipairs {11, 13, 16, 19} do

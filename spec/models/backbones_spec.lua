@@ -38,6 +38,7 @@ describe("backbones have torchvision's number of parameters:", function()
     {"squeezenet", {version = "1.1"}, 1235496, 512}, {"resnet", {depth = 20}, 269722, 64},
     {"resnet", {depth = 32}, 464154, 64}, {"resnet", {depth = 44}, 658586, 64},
     {"resnet", {depth = 56}, 853018, 64}, {"resnet", {depth = 110}, 1727962, 64},
+    {"resnet", {depth = 1202}, 19421274, 64},
     {"densenet", {depth = 40, growth = 12, bottleneck = false}, 1019722, 448},
     {"densenet", {depth = 100, growth = 12, bottleneck = true}, 769162, 342},
     {"densenet", {fast = true}, 1002586, 448}} do
@@ -135,8 +136,8 @@ describe("backbones", function()
   end)
 
   it("say what there is", function()
-    oracle.raises("resnet: depth must be one of 18, 34, 50, 101, 152, 20, 32, 44, 56, 110, got 19",
-                  models.resnet, {depth = 19})
+    oracle.raises("resnet: depth must be one of 18, 34, 50, 101, 152, 20, 32, 44, 56, 110, 1202, "
+      .. "got 19", models.resnet, {depth = 19})
     oracle.raises("densenet: depth must be 121, 161, 169 or 201, or, for CIFAR, 4 more than a " ..
       "multiple of 3; got 41", models.densenet, {depth = 41})
     oracle.raises("squeezenet: version must be one of 1.0, 1.1, got 2.0", models.squeezenet,

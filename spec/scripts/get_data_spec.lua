@@ -31,6 +31,7 @@ describe("scripts/get_data.lua", function()
     assert.matches("^get_data.lua: cifar10: 127.0.0.1:1 cannot be reached %(curl ended with 7%); "
       .. "is there a network%? Otherwise fetch http://127.0.0.1:1/cifar%-10%-binary.tar.gz "
       .. "elsewhere and put it to ", text)
+    assert.same({}, files.list(folder)) -- no empty folder is left behind
   end)
 
   it("refuses an archive with another checksum", function()
@@ -39,6 +40,7 @@ describe("scripts/get_data.lua", function()
     local text, code = run(("hymenoptera --quiet --from file://%s --out %s"):format(source, folder))
     assert.equal(1, code)
     assert.matches("hymenoptera_data.zip is not the file it should be: its SHA%-256 begins", text)
+    assert.same({}, files.list(folder))
     files.remove(source)
   end)
 

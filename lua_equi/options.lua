@@ -7,13 +7,12 @@
 -- Not a configuration-file reader, and no sub-commands or positional arguments.
 
 local nearest = require "lua_equi.nearest"
+local page = require "lua_equi.options.page"
 
 local options = {}
 
-local PAGE = 80 -- columns of a help page
 local TYPES = {flag = true, integer = true, number = true, string = true}
 local NEEDS = {integer = "an integer", number = "a number", string = "a text", choice = "a name"}
-local LETTER = {integer = "N", number = "X", string = "TEXT", choice = "NAME"}
 
 local function show(value)
   if type(value) == "string" then return ('"%s"'):format(value) end
@@ -316,12 +315,15 @@ local function copy(t)
   return new
 end
 
--- A value table refuses names that were never declared and remembers what was typed.
-local function value_table(declared, values, typed)
-  return setmetatable(values, {declared = declared, typed = typed, __index = function(_, key)
+-- A value table refuses names that were never declared and remembers what was typed, and what of
+-- it was given at all.
+local function value_table(declared, values, typed, given)
+  local function undeclared(_, key)
     if declared.by_name[key] then return nil end
     error(("%s: no option %s was declared"):format(declared.name, tostring(key)), 2)
-  end})
+  end
+  return setmetatable(values, {declared = declared, typed = typed, given = given,
+    __index = undeclared})
 end
 
 --- Reads command-line words against a declaration, without printing or exiting.
@@ -337,23 +339,25 @@ end
 ---     print(options.read(declared, {"--step", "20"}))
 ---     --> nil run.lua: no option --step; did you mean --steps?; --help lists them 2
 function options.read(declared, words)
-  local values = {}
-  for _, option in ipairs(declared.list) do
-    values[option.name] = option.list and copy(option.default) or option.default
-  end
+  local values, given = {}, {}
   for _, word in ipairs(words) do
     if word == "--help" or word == "-h" then return nil, options.help(declared), 0 end
   end
   local at = 1
   while at <= #words do
-    local used, problem = read_word(declared, values, words[at], words[at + 1])
+    local used, problem = read_word(declared, given, words[at], words[at + 1])
     if not used then return nil, declared.name .. ": " .. problem, 2 end
     at = at + used
+  end
+  for _, option in ipairs(declared.list) do
+    local value = given[option.name]
+    if value == nil then value = option.default end
+    values[option.name] = type(value) == "table" and copy(value) or value
   end
   local typed = copy(values)
   local mapped, problem = map_values(declared, values)
   if not mapped then return nil, declared.name .. ": " .. problem, 2 end
-  return value_table(declared, mapped, typed)
+  return value_table(declared, mapped, typed, given)
 end
 
 --- Reads the command line of a script; on `--help` prints the page and exits with 0, on a mistake
@@ -373,41 +377,6 @@ function options.parse(declared, words)
   return os.exit(code, true)
 end
 
--- Breaks a text into lines of at most `width` letters.
-local function wrap(text, width)
-  local lines, line = {}, ""
-  for word in text:gmatch "%S+" do
-    if line ~= "" and utf8.len(line) + 1 + utf8.len(word) > width then
-      lines[#lines + 1], line = line, word
-    else
-      line = line == "" and word or line .. " " .. word
-    end
-  end
-  lines[#lines + 1] = line
-  return lines
-end
-
--- The two columns of an option on the help page.
-local function help_row(option)
-  local left, notes = option.flag, {}
-  if option.type == "flag" then
-    if option.default then left = "--no-" .. option.flag:sub(3) end
-    notes[1] = option.default and "on unless given" or nil
-  else
-    left = left .. " " .. LETTER[option.type] .. (option.list and ",..." or "")
-    if option.choices then notes[#notes + 1] = table.concat(option.choices, " | ") end
-    local range = range_text(option)
-    if range ~= "" then notes[#notes + 1] = range end
-    local none = option.default == nil or option.default == "" or
-      option.list and #option.default == 0
-    notes[#notes + 1] = none and "none by default" or "default "
-      .. show(option.default):gsub('"', "")
-  end
-  local note = #notes > 0 and ("[%s]"):format(table.concat(notes, "; ")) or ""
-  local right = (option.doc or "") .. " " .. note
-  return left, right:find "%S" and right or "on or off"
-end
-
 --- The help page of a declaration: groups in the order declared, aligned, with ranges and defaults.
 ---@param declared table
 ---@return string page without a final line break
@@ -417,36 +386,25 @@ end
 ---       {"steps", 10, min = 1, doc = "how far"}}
 ---     print(options.help(declared):match "(%-%-steps.-)\n")
 ---     --> --steps N  how far [at least 1; default 10]
-function options.help(declared)
-  local rows, column = {}, #"--help"
-  for i, option in ipairs(declared.list) do
-    local left, right = help_row(option)
-    rows[i] = {left, right, option.group}
-    if #left <= 24 then column = math.max(column, #left) end
+function options.help(declared) return page(declared, range_text, show) end
+
+--- Other defaults, such as those of a shortened run: they are taken where the command line says
+--- nothing, what was given there stays.
+---@param values table from `parse` or `read`; changed
+---@param defaults table<string, any> by name
+---@return table values the same
+--- Example:
+---     local options = require "lua_equi.options"
+---     local declared = options.declare {name = "run.lua", {"steps", 1000}, {"batch", 1}}
+---     local opt = options.read(declared, {"--steps", "50"})
+---     options.preset(opt, {steps = 10, batch = 32})
+---     print(opt.steps, opt.batch)   --> 50 32
+function options.preset(values, defaults)
+  local given = getmetatable(values).given
+  for name, value in pairs(defaults) do
+    if given[name] == nil then values[name] = value end
   end
-  rows[#rows + 1] = {"--help", "this page", rows[#rows] and rows[#rows][3]}
-  local lines = {"usage: " .. declared.name .. " [--name value | --name=value ...]"}
-  if declared.doc ~= "" then lines[#lines + 1] = "" end
-  for _, line in ipairs(declared.doc ~= "" and wrap(declared.doc, PAGE) or {}) do
-    lines[#lines + 1] = line
-  end
-  local group
-  for i, row in ipairs(rows) do
-    if i == 1 or row[3] ~= group then
-      lines[#lines + 1] = ""
-      group = row[3]
-      if group then lines[#lines + 1] = group .. ":" end
-    end
-    local left = row[1]
-    for _, text in ipairs(wrap(row[2], PAGE - column - 4)) do
-      if #left > column then
-        lines[#lines + 1], left = "  " .. left, ""
-      end
-      lines[#lines + 1] = ("  %s%s  %s"):format(left, (" "):rep(column - #left), text)
-      left = ""
-    end
-  end
-  return table.concat(lines, "\n")
+  return values
 end
 
 --- The values as a plain table of booleans, numbers, strings and lists, for a checkpoint or a log.

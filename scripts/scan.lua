@@ -9,23 +9,19 @@ package.path = here .. "?.lua;" .. here .. "?/init.lua;" .. package.path
 package.cpath = here .. "?.so;" .. package.cpath
 
 local equi = require "lua_equi"
+local accuracy = require "scripts.scan.accuracy"
+local command = require "scripts.command".new "scan.lua"
 local json = require "lua_equi.json"
 local options = require "lua_equi.options"
 local results = require "lua_equi.results"
 local sampler = require "lua_equi.data.sampler"
 local scan = require "lua_equi.data.scan"
 local sequences = require "lua_equi.data.sequences"
+local symmetric = require "scripts.scan.symmetric"
 local checkpoint = require "lua_equi.checkpoint"
 local train = require "lua_equi.train"
 
--- The groups of the papers; `auto` is the one Basu et al. use for the split.
-local groups = {
-  verbs2 = scan.symmetries.jump_run,
-  direction = scan.symmetries.left_right,
-  cycle4 = scan.symmetries.verb_cycle,
-  product = scan.symmetries.verb_cycle_left_right,
-  full = scan.symmetries.full,
-}
+-- `auto` is the group that Basu et al. use for the split.
 local turning = {around_right = true, add_turn_left = true}
 
 local declared = options.declare {
@@ -64,11 +60,15 @@ local declared = options.declare {
   "Running",
   {"out", "", saved = false, doc = "folder for results; default: out/scan, out/demo, out/tiny"},
   {"resume", false, saved = false, doc = "go on from the last checkpoint of each run"},
-  {"force", false, saved = false, doc = "go on, or overwrite results, with other options too"},
+  {"pretrained", "", saved = false, doc = "folder of results (another --out, or this one): its "
+    .. "pretraining is taken, which must have the same options"},
+  {"force", false, saved = false, doc = "overwrite results of other options; with --resume, only "
+    .. "stages whose options are others begin anew"},
   {"report", false, saved = false, doc = "only print the table of the results in --out"},
   {"markdown", false, saved = false, doc = "print that table as Markdown"},
   {"threads", 1, min = 1, saved = false, doc = "threads; results do not depend on it"},
-  {"demo", false, doc = "the main experiment in minutes: batch 32, fewer steps"},
+  {"demo", false, doc = "the main experiment in minutes: batch 32, fewer steps; options that are "
+    .. "given win"},
   {"tiny", false, doc = "a run of seconds, to see that everything works"},
 }
 
@@ -82,15 +82,16 @@ local official = {
   add_turn_left = "add_prim_split/tasks_%s_addprim_turn_left.txt",
 }
 
-local function fail(...)
-  os.exit(io.stderr:write("scan.lua: ", string.format(...), "\n") and 2)
-end
-
 local function read_official(folder, split, part)
   local path = folder .. "/" .. official[split]:format(part)
   local list, message = scan.read(path)
-  if not list then list, message = scan.read(path .. ".gz") end
-  return list or fail("%s", message)
+  if not list and message:find("No such file", 1, true) then
+    list, message = scan.read(path .. ".gz")
+    if not list and message:find("No such file", 1, true) then
+      message = ("there is neither %s nor %s.gz"):format(path, path)
+    end
+  end
+  return list or command:fail("%s", message)
 end
 
 local function load_pairs(opt, split)
@@ -129,109 +130,6 @@ local function load_data(opt, split, seed)
     validation = sequences.batches(encode(validation, words_in, words_out), {size = 512}),
     test = sequences.batches(encode(test, words_in, words_out), {size = 512}),
   }
-end
-
--- ---- the group ----
-
--- The symmetry as actions on command ids, answer ids and answer log-probabilities.
-local function actions(opt, data)
-  local symmetry = groups[opt.group]
-  local perms_in, perms_out, joint = {}, {}, {}
-  for i, g in ipairs(symmetry.generators) do
-    perms_in[i] = data.words_in:permutation(g.input)
-    perms_out[i] = data.words_out:permutation(g.output)
-    joint[i] = table.move(perms_in[i], 1, #perms_in[i], 1, {})
-    for _, id in ipairs(perms_out[i]) do joint[i][#joint[i] + 1] = #data.words_in + id end
-  end
-  local G = equi.group.from_permutations(joint)
-  local function act(words, perms, what)
-    return equi.action.vocabulary(G, {size = #words, generators = perms, what = what})
-  end
-  return {
-    group = G,
-    input = act(data.words_in, perms_in, "ids"),
-    target = act(data.words_out, perms_out, "ids"),
-    logits = act(data.words_out, perms_out, "logits"),
-  }
-end
-
--- Mean log-probability of the favoured tokens: the score of equizero, of sequences [N, L, V] or one
--- step of them, [N, V].
-local function confidence(logp)
-  local best = logp:max(-1)
-  return best.ndim == 2 and best:mean(-1) or best
-end
-
--- The weight network of lambda-equitune: one score per command, the mean over its words.
-local word_weights = equi.nn.class("word_weights", {
-  new = function(self, words)
-    self.embedding = equi.nn.embedding(words, 100)
-    self.score = equi.nn.linear(100, 1)
-  end,
-  forward = function(self, x, _, lengths)
-    local scores = self.score(self.embedding(x)):reshape(x:size(1), -1)
-    if not lengths then return scores:mean(2) end
-    local places = equi.arange(x:size(2)):reshape(1, -1):expand(x:size(1), -1)
-    local padding = places:gt(lengths:reshape(-1, 1))
-    return scores:masked_fill(padding, 0):sum(2) / lengths:to "f32"
-  end,
-})
-
-local function combination(opt, data)
-  if opt.combine == "best" then return equi.combine.best(confidence) end
-  if opt.combine == "mean" then return equi.combine.mean end
-  return equi.combine.weighted(word_weights(#data.words_in))
-end
-
-local function equituned(opt, model, act, data)
-  return equi.equitune(model, {
-    input = {act.input, act.target, false}, output = act.logits, combine = combination(opt, data),
-    start = {act.input, false}, token = act.target,
-  })
-end
-
--- ---- decoding ----
-
--- Whole answers [B, steps] of every definition.
-local decoders = {}
-
-function decoders.plain(model, x, lengths, steps)
-  local _, tokens = model(x, nil, lengths, {steps = steps, stop = true})
-  return tokens
-end
-
--- As the authors: every branch decodes for itself, then log-probabilities are combined.
-function decoders.independent(model, x, lengths, steps)
-  return model(x, nil, lengths, {steps = steps, stop = true}):argmax(-1)
-end
-
--- All branches share the token chosen from the combined log-probabilities.
-function decoders.synchronised(model, x, lengths, steps)
-  local state = model:start(x, lengths)
-  local token, out = equi.full({x:size(1)}, 1, {dtype = "i64"}), {}
-  local ended = equi.zeros(x:size(1), {dtype = "bool"})
-  for t = 1, steps do
-    local logp
-    logp, state = model:step(state, token)
-    token = logp:argmax(-1)
-    out[t] = token
-    ended = ended:logical_or(token:eq(2))
-    if ended:all():item() then break end
-  end
-  return equi.stack(out, 2)
-end
-
--- Exact matches of whole answers, EOS included, in percent.
-local function accuracy(model, decoder, batches, limit)
-  return equi.no_grad(function()
-    local right, n = 0, 0
-    for _, b in ipairs(batches) do
-      local tokens = decoders[decoder](model, b.x, b.lengths, limit)
-      right = right + sequences.exact(tokens, b.y)
-      n = n + b.x:size(1)
-    end
-    return 100 * right / n
-  end)
 end
 
 -- ---- training ----
@@ -296,9 +194,10 @@ local function run_stage(opt, stage, fields)
   local coin = sampler.new(1000000, {seed = seed + 1000, replace = true})
   local opts = optimizers(fields.base, fields.net, fields.lr, fields.decay)
   local path = ("%s/%s.safetensors"):format(fields.dir, stage)
+  command.checkpoint = path
   equi.nn.train(fields.model)
   local result = train.run {
-    steps = fields.steps, every = fields.every, best = "validation", resume = opt.resume,
+    steps = fields.steps, every = fields.every, best = "validation", resume = fields.resume,
     step = stepper(opt, fields, opts, drawer(opt, fields.data, source), coin),
     evaluate = function()
       return {validation = accuracy(fields.model, fields.decoder, fields.data.validation, 50)}
@@ -335,20 +234,24 @@ local function equivariance(model, act, data)
   return report.worst
 end
 
-local function plot_curves(dir, stages)
+-- The curve of equi-tuning begins where pretraining ends: with the accuracy of the plain model,
+-- then that of the equituned one before it learns.
+local function plot_curves(opt, result, history, tuning)
   local plot = require "lua_equi.plot"
   local figure = plot.new {title = "SCAN: validation while training", xlabel = "step",
                            ylabel = "exact match, %", ylim = {0, 100}}
-  for _, s in ipairs(stages) do
-    if #s.steps > 0 then figure:line(s.steps, s.validation, {label = s.label}) end
+  figure:line(history.steps, history.values, {label = "pretraining"})
+  local plain, start = result.rows[1].validation, result.rows[2]
+  if start then
+    start = opt.decode == "synchronised" and start.validation_synchronised or start.validation
+    local steps, values = {opt.iterations, opt.iterations}, {plain, start}
+    for i, step in ipairs(tuning and tuning.steps or {}) do
+      steps[i + 2], values[i + 2] = opt.iterations + step, tuning.values[i]
+    end
+    figure:line(steps, values, {label = "equi-tuning"})
   end
-  assert(figure:save(dir .. "/curves.png"))
-end
-
-local function curve(label, history, offset)
-  local c = {label = label, steps = {}, validation = history and history.values}
-  for i, step in ipairs(history and history.steps or {}) do c.steps[i] = offset + step end
-  return c
+  local done, message = figure:save(opt.dir .. "/curves.png")
+  if not done then command:fail("%s", message) end
 end
 
 local function build(opt, data, act)
@@ -359,8 +262,14 @@ local function build(opt, data, act)
   return equi.models.g_seq2seq(sizes)
 end
 
-local function tune(opt, result, data, act, model, dir)
-  local tuned = equituned(opt, model, act, data)
+-- Options that pretraining does not depend on. The baseline has its group from the beginning.
+local function of_tuning(opt)
+  return {group = not opt.baseline, combine = true, tune_iterations = true, tune_lr = true,
+    tune_every = true, weight_decay = true, decode = true, demo = true}
+end
+
+local function tune(opt, result, data, act, model)
+  local tuned = symmetric.equituned(opt, model, act, data)
   local function report(name, seconds)
     local row = measure(result, name, tuned, "independent", data, seconds)
     if opt.combine ~= "weighted" then -- the weights see the whole command, a step does not
@@ -373,39 +282,49 @@ local function tune(opt, result, data, act, model, dir)
   if opt.tune_iterations == 0 then return nil end
   local history, seconds = run_stage(opt, "tune", {
     salt = 1, model = tuned, net = tuned.combine and tuned.combine.net, base = model, data = data,
-    dir = dir, lr = opt.tune_lr, decay = opt.weight_decay, steps = opt.tune_iterations,
+    dir = opt.dir, lr = opt.tune_lr, decay = opt.weight_decay, steps = opt.tune_iterations,
     every = opt.tune_every, decoder = opt.decode,
+    resume = opt.resume and command:goes_on(opt.dir .. "/tune.safetensors", opt.saved,
+      {longer = "tune_iterations", unit = opt.tune_every}),
     label = ("%s %s seed %d, equi-tuning"):format(opt.split, opt.cell, opt.seed),
   })
   report("equi-tuned, fine-tuned", seconds)
   return history
 end
 
+-- Pretrains, or goes on, or takes what another run has pretrained.
+local function pretrain(opt, model, data)
+  local path = opt.dir .. "/pretrain.safetensors"
+  if opt.source and opt.source ~= opt.dir then
+    command:copy(opt.source, opt.dir, {"pretrain.csv", "pretrain.jsonl",
+      "pretrain.best.safetensors", "pretrain.safetensors"})
+  end
+  return run_stage(opt, "pretrain", {
+    salt = 0, model = model, base = model, data = data, dir = opt.dir, lr = opt.lr, decay = 0,
+    steps = opt.iterations, every = opt.every, decoder = "plain",
+    resume = opt.source ~= nil or opt.resume and command:goes_on(path, opt.saved,
+      {left_out = of_tuning(opt), longer = "iterations", unit = opt.every}),
+    label = ("%s %s seed %d, pretraining"):format(opt.split, opt.cell, opt.seed),
+  })
+end
+
 local function run(opt)
-  local dir = opt.dir
-  local made = os.execute(("mkdir -p '%s' 2>/dev/null"):format(dir:gsub("'", "'\\''")))
-  if not made then fail("cannot make the folder %s", dir) end
   equi.seed(opt.seed)
   local data = load_data(opt, opt.split, opt.seed)
-  local act = actions(opt, data)
+  command:make_folder(opt.dir)
+  local act = symmetric.actions(opt, data)
   local model = build(opt, data, act)
   local result = {options = opt.saved, split = opt.split, cell = opt.cell, seed = opt.seed,
                   parameters = equi.nn.count(model), group_order = act.group.order, rows = {}}
-  local history, seconds = run_stage(opt, "pretrain", {
-    salt = 0, model = model, base = model, data = data, dir = dir, lr = opt.lr, decay = 0,
-    steps = opt.iterations, every = opt.every, decoder = "plain",
-    label = ("%s %s seed %d, pretraining"):format(opt.split, opt.cell, opt.seed),
-  })
+  local history, seconds = pretrain(opt, model, data)
   local name = opt.baseline and "G-equivariant" or "plain"
   local row = measure(result, name, model, "plain", data, seconds)
   row.equivariance = equivariance(model, act, data)
-  local tuning = not opt.baseline and tune(opt, result, data, act, model, dir) or nil
+  local tuning = not opt.baseline and tune(opt, result, data, act, model) or nil
   local text = json.encode(result, {sort = true, indent = 2})
-  assert(equi.write_file_atomic(dir .. "/result.json", {text}))
-  if opt.iterations > 0 then
-    plot_curves(dir, {curve("pretraining", history, 0),
-                      curve("equi-tuning", tuning, opt.iterations)})
-  end
+  local done, message = equi.write_file_atomic(opt.dir .. "/result.json", {text})
+  if not done then command:fail("%s", message) end
+  if opt.iterations > 0 then plot_curves(opt, result, history, tuning) end
   return result
 end
 
@@ -428,16 +347,18 @@ end
 
 -- ---- the command ----
 
+-- What --tiny and --demo make shorter, unless the command line says otherwise.
 local function shorten(opt)
+  if opt.tiny and opt.demo then command:fail "--tiny and --demo are two sizes; give one" end
   if opt.out == "" then
     opt.out = opt.tiny and "out/tiny" or opt.demo and "out/demo" or "out/scan"
   end
   if opt.tiny then
-    opt.iterations, opt.every, opt.tune_iterations, opt.tune_every = 20, 10, 10, 5
-    opt.hidden, opt.embedding = 8, 8
+    options.preset(opt, {iterations = 20, every = 10, tune_iterations = 10, tune_every = 5,
+      hidden = 8, embedding = 8})
   elseif opt.demo then
-    opt.batch, opt.lr, opt.iterations, opt.every = 32, 2e-3, 6000, 1000
-    opt.tune_iterations, opt.tune_every, opt.tune_lr = 1500, 500, 3e-4
+    options.preset(opt, {batch = 32, lr = 2e-3, iterations = 6000, every = 1000,
+      tune_iterations = 1500, tune_every = 500, tune_lr = 3e-4})
   end
 end
 
@@ -448,7 +369,8 @@ local function single(opt, split, cell, seed)
   saved.split, saved.cell, saved.seed = split, cell, seed
   if opt.group == "auto" then saved.group = turning[split] and "direction" or "verbs2" end
   if opt.tune_lr == 0 then saved.tune_lr = split == "around_right" and 5e-5 or 2e-5 end
-  local one = {saved = saved, resume = opt.resume}
+  local one = {saved = saved, resume = opt.resume, out = opt.out,
+               pretrained = opt.pretrained}
   for k, v in pairs(saved) do one[k] = v end
   one.dir = ("%s/%s-%s-%s-%s-%d"):format(opt.out, split, cell, saved.group,
                                          opt.baseline and "baseline" or opt.combine, seed)
@@ -457,13 +379,34 @@ end
 
 -- Nothing that other options made is overwritten or gone on with, unless asked for.
 local function protect(opt)
-  local stages = opt.resume and {"/tune.safetensors", "/pretrain.safetensors"} or {}
-  for _, file in ipairs {"/result.json", table.unpack(stages)} do
-    local path = opt.dir .. file
-    local text, message = results.conflict(path, opt.saved)
-    if message then fail("%s", message) end
-    if text then fail("%s has other options: %s; take another --out, or --force", path, text) end
+  local pretrained = opt.dir .. "/pretrain.safetensors"
+  local other, _, step = command:differences(pretrained, opt.saved, of_tuning(opt))
+  local kept = not other and step > 0
+    and (" with --pretrained %s, which keeps the pretraining"):format(opt.out) or nil
+  command:protect(opt.dir .. "/result.json", opt.saved, kept)
+  if not opt.resume then return end
+  command:protect(opt.dir .. "/tune.safetensors", opt.saved, kept)
+  if other then
+    command:fail("%s has other options: %s; take another --out, or --force", pretrained, other)
   end
+end
+
+-- The folder of the run below --pretrained whose pretraining is finished and has these options.
+local function pretrained_by(opt)
+  local name, why = ("%s-%s-*-%d"):format(opt.split, opt.cell, opt.seed), nil
+  for _, path in ipairs(command.list(opt.pretrained, {name .. "/pretrain.safetensors"})) do
+    local text, _, step = command:differences(path, opt.saved, of_tuning(opt))
+    if not text and step == opt.iterations then return path:match "^(.*)/" end
+    why = ("%s %s"):format(path, text and "has other options: " .. text
+      or ("is at step %d of %d"):format(step, opt.iterations))
+  end
+  return command:fail("--pretrained: %s", why or ("there is no %s/%s/pretrain.safetensors"):format(
+    opt.pretrained, name))
+end
+
+-- That files are absent is said before anything else.
+local function check_data(opt)
+  for _, split in ipairs(opt.data and opt.splits or {}) do load_pairs(opt, split) end
 end
 
 local function all_runs(opt)
@@ -480,13 +423,14 @@ local function main()
   local opt = options.parse(declared)
   shorten(opt)
   if opt.report then
-    local list, message = results.read(opt.out)
-    return print_table(list or fail("%s", message), opt.markdown)
+    return print_table(command:results(opt.out, {"split", "cell", "group_order"}), opt.markdown)
   end
   equi.threads(opt.threads)
+  check_data(opt)
   local list, done = all_runs(opt), {}
-  if not opt.force then
-    for _, one in ipairs(list) do protect(one) end
+  for _, one in ipairs(list) do
+    if not opt.force then protect(one) end
+    one.source = opt.pretrained ~= "" and pretrained_by(one) or nil
   end
   for i, one in ipairs(list) do
     done[i] = run(one)
@@ -495,4 +439,4 @@ local function main()
   print_table(done)
 end
 
-main()
+command:run(main)

@@ -149,7 +149,7 @@ Training:
   --learning-rate X  [above 0 and below 1; default 0.0001]
   --seeds N,...      [at least 0; default 1,2]
   --tiny             on or off
-  --no-plot          draw [on unless given]
+  --no-plot          turns off: draw
   --resume TEXT      [none by default]
   --help             this page]], page)
     for line in page:gmatch "[^\n]+" do assert.is_true(#line <= 80) end

@@ -122,7 +122,8 @@ describe("plot", function()
     local lonely = picture(p:line({1, 2, 3}, {1, 0 / 0, 1}, {color = "#ff0000"}))
     assert.is_true(count(lonely, RED) > 40)
     local dashed = plot.new {width = 400, height = 300}
-    assert.is_true(count(picture(dashed:line({5}, {5}, {color = "#ff0000", dash = true})), RED) > 20)
+      :line({5}, {5}, {color = "#ff0000", dash = true})
+    assert.is_true(count(picture(dashed), RED) > 20)
   end)
 
   it("shows the whole width of what lies at a limit", function()

@@ -1,5 +1,7 @@
 -- scripts/scan.lua as a command: help, each kind of wrong option, a tiny run, resuming, the report.
 local equi = require "lua_equi"
+local files = require "spec.support.files"
+local json = require "lua_equi.json"
 
 local function run(words)
   local out = os.tmpname()
@@ -52,6 +54,11 @@ describe("scripts/scan.lua", function()
     {"--splits add_run", "add_run"}, {"--seeds x", "x"}, {"--hidden 0", "hidden"},
     {"--threads 0", "threads"}, {"--data no/such/folder --tiny", "no/such/folder"},
     {"--report --out no/such/folder", "no results in no/such/folder"},
+    {"--tiny --demo", "--tiny and --demo are two sizes; give one"},
+    {"--tiny --out /tmp/no-such-folder --pretrained no/such", "there is no no/such/add_jump-lstm"},
+    {"--data no/such --splits simple",
+     "there is neither no/such/simple_split/tasks_train_simple.txt nor no/such/simple_split/tasks_"
+     .. "train_simple.txt.gz"},
   } do
     it("refuses " .. case[1] .. " in one sentence", function()
       local text, code = run(case[1])
@@ -105,6 +112,102 @@ describe("scripts/scan.lua", function()
     assert.matches('"dropout": 0.3', read(name .. "result.json"), 1, true)
     assert.equal(0, select(2, run("--tiny --group cycle4 --combine best --out " .. a)))
     assert.is_truthy(read(a .. "/add_jump-lstm-cycle4-best-0/result.json"))
+    os.execute(("rm -r '%s'"):format(a))
+  end)
+
+  it("takes the options that are given also with --tiny and --demo", function()
+    local a = temporary()
+    local words = "--iterations 6 --every 3 --tune-iterations 2 --hidden 5 --seeds 1 --out "
+    for i, size in ipairs {"--tiny --batch 2 ", "--demo --batch 2 --embedding 4 "} do
+      local out = a .. i
+      local text, code = run(size .. words .. out .. (i == 2 and " --decode independent" or ""))
+      assert.equal(0, code, text)
+      local made = json.read(out .. "/add_jump-lstm-verbs2-mean-1/result.json").options
+      assert.same({6, 3, 2, 5, 2}, {made.iterations, made.every, made.tune_iterations, made.hidden,
+                                    made.batch})
+      os.execute(("rm -r '%s'"):format(out))
+    end
+  end)
+
+  it("never puts a result under options that it was not computed with", function()
+    local a, b = temporary(), temporary()
+    local name = "/add_jump-lstm-verbs2-mean-0/"
+    run("--tiny --out " .. a)
+    local text, code = run("--tiny --tune-lr 0.5 --resume --out " .. a)
+    assert.equal(2, code)
+    assert.matches(("tune_lr was 2e-05, is 0.5; take another --out with --pretrained %s, which "
+      .. "keeps the pretraining, or --force"):format(a), text, 1, true)
+    local before, first = read(a .. name .. "pretrain.csv"), weights(a .. name ..
+      "tune.best.safetensors")
+    text, code = run("--tiny --tune-lr 0.5 --resume --force --out " .. a)
+    assert.equal(0, code, text)
+    assert.matches("tune.safetensors has other options: tune_lr was 2e-05, is 0.5; this stage "
+      .. "begins anew", text, 1, true)
+    assert.equal(before, read(a .. name .. "pretrain.csv"))
+    local second = weights(a .. name .. "tune.best.safetensors")
+    assert.is_false(first == second)
+    run("--tiny --tune-lr 0.5 --out " .. b)
+    assert.is_true(second == weights(b .. name .. "tune.best.safetensors"))
+    run("--tiny --lr 0.01 --tune-lr 0.5 --resume --force --out " .. a)
+    assert.is_false(before == read(a .. name .. "pretrain.csv"))
+    os.execute(("rm -r '%s' '%s'"):format(a, b))
+  end)
+
+  it("equi-tunes what another run has pretrained", function()
+    local a, b, c = temporary(), temporary(), temporary()
+    run("--tiny --out " .. a)
+    local from = (" --pretrained %s --out "):format(a)
+    for _, case in ipairs {{"--tune-lr 0.5", "mean"}, {"--combine best", "best"}} do
+      local words, name = case[1], "/add_jump-lstm-verbs2-" .. case[2] .. "-0/"
+      local text, code = run("--tiny " .. words .. from .. b)
+      assert.equal(0, code, text)
+      run(("--tiny %s --out %s"):format(words, c))
+      for _, file in ipairs {"pretrain.safetensors", "tune.best.safetensors"} do
+        assert.is_true(weights(b .. name .. file) == weights(c .. name .. file), file)
+      end
+      assert.equal(read(a .. "/add_jump-lstm-verbs2-mean-0/pretrain.csv"),
+                   read(b .. name .. "pretrain.csv"))
+    end
+    assert.equal(0, select(2, run("--tiny --combine weighted" .. from .. a)))
+    local text, code = run("--tiny --lr 0.5" .. from .. temporary())
+    assert.equal(2, code)
+    assert.matches("pretrain.safetensors has other options: lr was 0.0001, is 0.5\n", text, 1, true)
+    os.execute(("rm -r '%s' '%s' '%s'"):format(a, b, c))
+  end)
+
+  it("names absent data before anything else, and makes no folder", function()
+    local a = temporary()
+    run("--tiny --out " .. a)
+    local text, code = run("--tiny --data no/such --out " .. a)
+    assert.equal(2, code)
+    assert.matches("there is neither no/such/", text, 1, true)
+    os.execute(("rm -r '%s'"):format(a))
+    run("--data no/such --out " .. a)
+    assert.is_nil(os.rename(a, a))
+  end)
+
+  it("reports its own results where others lie too", function()
+    local a = temporary()
+    os.execute(("mkdir -p '%s/toy-resnet20-c4-plain-0'"):format(a))
+    equi.write_file_atomic(a .. "/toy-resnet20-c4-plain-0/result.json",
+      {'{"backbone": "resnet20", "moves": [], "options": {"group": "c4"}, "rows": [{"gap": 1}]}'})
+    assert.same({"scan.lua: there are no results of scan.lua in " .. a .. ", only others\n", 2},
+                {run("--report --out " .. a)})
+    run("--tiny --out " .. a)
+    local text, code = run("--report --out " .. a)
+    assert.equal(0, code, text)
+    assert.equal(5, select(2, text:gsub("\n", "\n")))
+    os.execute(("rm -r '%s'"):format(a))
+  end)
+
+  it("ends at Ctrl-C with 130 and one sentence that says how to go on", function()
+    local a = temporary()
+    local path = a .. "/add_jump-lstm-verbs2-mean-0/pretrain.safetensors"
+    local words = "--tiny --iterations 1000000 --out " .. a
+    local text, code = files.interrupted("scan.lua", words, path)
+    assert.equal(130, code)
+    assert.equal(("scan.lua: interrupted; the checkpoint is %s; the same command with --resume "
+      .. "goes on\n"):format(path), text)
     os.execute(("rm -r '%s'"):format(a))
   end)
 

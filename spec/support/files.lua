@@ -42,6 +42,18 @@ function files.script(name, words)
   return text, ok and 0 or code
 end
 
+-- The same for a script that gets Ctrl-C as soon as a file is there (or after ten seconds).
+function files.interrupted(name, words, path)
+  local out = os.tmpname()
+  local command = "lua5.4 scripts/%s %s > %s 2>&1 < /dev/null & n=0; "
+    .. "until [ -e '%s' ] || [ $n = 200 ]; do n=$((n + 1)); sleep 0.05; done; "
+    .. "kill -INT $!; wait $!"
+  local ok, _, code = os.execute(command:format(name, words, out, path))
+  local text = files.read(out)
+  os.remove(out)
+  return text, ok and 0 or code
+end
+
 -- A fresh folder; remove it with files.remove.
 function files.folder() return (files.shell "mktemp -d":gsub("\n", "")) end
 

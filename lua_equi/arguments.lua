@@ -2,6 +2,7 @@
 --
 -- Messages have the form of all others, "who: name must be ..., got ...", and are raised at the
 -- line that called the function whose arguments are checked. Options are lua_equi/options.lua's.
+local caller = require "lua_equi.caller"
 local core = require "lua_equi.core"
 local nearest = require "lua_equi.nearest"
 
@@ -18,7 +19,9 @@ function arguments.shown(v)
   end
   if type(v) == "string" then return ('"%s"'):format(v) end
   if type(v) == "number" or type(v) == "boolean" then return tostring(v) end
-  return "a " .. type(v)
+  local class = type(v) == "userdata" and (getmetatable(v) or {}).__name
+  local noun = class and class:match "^equi%.(.*)$" or type(v)
+  return (noun:find "^[AEIOaeio]" and "an " or "a ") .. noun:lower()
 end
 
 --- Raises unless value is a whole number of at least `least`.
@@ -30,7 +33,7 @@ function arguments.whole(who, name, value, least)
   least = least or 1
   if math.type(value) ~= "integer" or value < least then
     error(("%s: %s must be a whole number of at least %d, got %s"):format(who, name, least,
-      arguments.shown(value)), 3)
+      arguments.shown(value)), caller(3))
   end
 end
 
@@ -56,7 +59,7 @@ function arguments.each(who, name, value, n, least)
   if ok then return list end
   error(("%s: %s must be a whole number of at least %d%s, got %s"):format(who, name, least,
     n == 2 and ", or two {height, width}" or "", type(value) == "table" and
-    "{" .. table.concat(words, ", ") .. "}" or arguments.shown(value)), 3)
+    "{" .. table.concat(words, ", ") .. "}" or arguments.shown(value)), caller(3))
 end
 
 --- Raises unless value is a number from `from` (itself allowed) to `below` (not allowed).
@@ -73,7 +76,7 @@ function arguments.number(who, name, value, from, below)
   local range = "a number"
   if from > -math.huge then range = ("a number of at least %g"):format(from) end
   if below < math.huge then range = range .. (" and below %g"):format(below) end
-  error(("%s: %s must be %s, got %s"):format(who, name, range, arguments.shown(value)), 3)
+  error(("%s: %s must be %s, got %s"):format(who, name, range, arguments.shown(value)), caller(3))
 end
 
 --- Raises unless value is one of some names.
@@ -87,7 +90,7 @@ function arguments.choice(who, name, value, names)
   end
   local near = type(value) == "string" and nearest(value, names)
   error(("%s: %s must be one of %s, got %s%s"):format(who, name, table.concat(names, ", "),
-    arguments.shown(value), near and ('; did you mean "%s"?'):format(near) or ""), 3)
+    arguments.shown(value), near and ('; did you mean "%s"?'):format(near) or ""), caller(3))
 end
 
 --- Raises unless value is a tensor.
@@ -96,7 +99,7 @@ end
 ---@param value any
 function arguments.tensor(who, name, value)
   if not core.is_tensor(value) then
-    error(("%s: %s must be a tensor, got %s"):format(who, name, arguments.shown(value)), 3)
+    error(("%s: %s must be a tensor, got %s"):format(who, name, arguments.shown(value)), caller(3))
   end
 end
 

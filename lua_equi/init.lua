@@ -2,8 +2,8 @@
 --
 -- The public table: everything a user reaches starts here. Submodules load when first used.
 local core = require "lua_equi.core"
+local elsewhere = require "lua_equi.elsewhere"
 require "lua_equi.tensor"
-local nearest = require "lua_equi.nearest"
 local strict = require "lua_equi.strict"
 
 local equi = {}
@@ -35,30 +35,14 @@ local lazy = {
   help = "repl", complete = "repl", config = "repl",
 }
 
--- What PyTorch calls things, and what they are called here: only for messages.
-local elsewhere = {
-  manual_seed = "equi.seed(n)", set_num_threads = "equi.threads(n)", from_numpy = "equi.frombytes",
-  save = "equi.safetensors.save or equi.checkpoint.save", set_default_dtype = "equi.default_dtype",
-  load = "equi.load_weights or equi.checkpoint.load", mm = "equi.matmul",
-  concat = "equi.cat(list, dim)", concatenate = "equi.cat(list, dim)",
-  autograd = "equi.grad, equi.op",
-  Function = "equi.op", gradcheck = "equi.check.gradients", randperm = "equi.permutation(n)",
-  set_detect_anomaly = "equi.debug(true)", cuda = "there is one device: the CPU",
-  functional = "equi.relu, equi.softmax ...", F = "equi.relu, equi.softmax ...",
-  vstack = "equi.cat(list, 1)",
-}
-
 -- A misspelt name would be "a nil value" in the middle of a formula; here it says what was meant.
 local function unknown(name)
-  local hint = elsewhere[name]
-  if rawget(core.methods, name) then hint = ("the method x:%s(...)"):format(name) end
   local names = {}
   for key in pairs(equi) do names[#names + 1] = key end
   for key in pairs(lazy) do names[#names + 1] = key end
   table.sort(names)
-  local guess = not hint and nearest(name, names)
-  error(('equi: nothing is called "%s"; %s'):format(name, hint and "it is " .. hint or guess and
-    ('did you mean "%s"?'):format(guess) or "equi.help() lists what there is"), 3)
+  error(('equi: nothing is called "%s"; %s'):format(name,
+    elsewhere.hint("equi", name, names) or "equi.help() lists what there is"), 3)
 end
 
 return setmetatable(equi, {

@@ -27,11 +27,12 @@ end
 --- Ties go to the name that comes first in the list.
 ---@param word string
 ---@param names string[]
+---@param most? integer at most so many letters wrong, and beginnings do not count
 ---@return string? name
 --- Example:
 ---     local nearest = require "lua_equi.nearest"
 ---     print(nearest("ltsm", {"rnn", "gru", "lstm"}))   --> lstm
-local function nearest(word, names)
+local function nearest(word, names, most)
   if #word > 64 then return nil end -- quadratic below; nobody misspells 64 letters
   local best, least
   local low = word:lower()
@@ -39,8 +40,10 @@ local function nearest(word, names)
     local other = name:lower()
     local d = distance(low, other)
     local short = math.min(#low, #other)
-    local limit = math.max(1, math.max(#low, #other) // 3)
-    if short >= 2 and low:sub(1, short) == other:sub(1, short) then d = math.min(d, limit) end
+    local limit = most or math.max(1, math.max(#low, #other) // 3)
+    local begins = short >= (#low < #other and 2 or 3) -- "new_zeros" is no misspelt "ne"
+    if begins and not most
+      and low:sub(1, short) == other:sub(1, short) then d = math.min(d, limit) end
     if d <= limit and d < math.max(#low, #other) and (not least or d < least) then
       best, least = name, d
     end

@@ -9,6 +9,7 @@ local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local module = require "lua_equi.nn.module"
 local options = require "lua_equi.options"
+local strict = require "lua_equi.strict"
 
 local optim = {}
 
@@ -63,7 +64,7 @@ end
 
 -- ---- the class of all optimizers ----
 
-local optimizer = {}
+local optimizer = strict({}, "optimizer", nil, function() return {"groups", "state"} end)
 optimizer.__index = optimizer
 
 function optimizer.__tostring(self)
@@ -220,6 +221,7 @@ local function new(name, params, opts, defaults, new_state, update)
     self.state[i] = new_state(g)
     self.state[i].step = 0
   end
+  self.param_groups = self.groups -- as PyTorch calls them
   return self
 end
 

@@ -6,6 +6,8 @@
 -- turned into objects here (`map`), so that no algorithm ever takes a string for an object.
 -- Not a configuration-file reader, and no sub-commands or positional arguments.
 
+local caller = require "lua_equi.caller"
+local elsewhere = require "lua_equi.elsewhere"
 local nearest = require "lua_equi.nearest"
 local page = require "lua_equi.options.page"
 
@@ -58,7 +60,8 @@ local function wrong_key(key, value, defaults)
     if type(key) ~= "string" then
       return ("options are named, got a value at [%s]; %s"):format(tostring(key), valid)
     end
-    local near = nearest(key, names)
+    local ours = elsewhere.options[key]
+    local near = defaults[ours] ~= nil and ours or nearest(key, names)
     local hint = near and ('; did you mean "%s"?'):format(near) or ""
     return ('no option "%s"; %s%s'):format(key, valid, hint)
   end
@@ -71,8 +74,9 @@ end
 
 --- Checks the trailing option table of a Lua function and fills in the defaults.
 --- Unknown keys are refused with the valid ones listed; a value must be of its default's type
---- unless the default is `options.any(default)`. Raises at the line that called the function
---- (so call it as `local o = options.check(...)`; a tail call would lose that line).
+--- unless the default is `options.any(default)`. Raises at the line that called the function, the
+--- first outside of this library (call it as `local o = options.check(...)`: in a tail call the
+--- function itself would be taken for its caller).
 ---@param who string name of the function, as the user writes it
 ---@param given table? what the user passed
 ---@param defaults table<string, any> every valid key with its default
@@ -88,7 +92,7 @@ function options.check(who, given, defaults, deeper)
   local level = 3 + (deeper or 0)
   if given ~= nil and type(given) ~= "table" then
     error(("%s: options must be a table, got %s (a %s); %s"):format(who, show(given),
-      type(given), (list_valid(defaults))), level)
+      type(given), (list_valid(defaults))), caller(level))
   end
   local filled = {}
   for key, default in pairs(defaults) do
@@ -97,7 +101,7 @@ function options.check(who, given, defaults, deeper)
   end
   for key, value in pairs(given or {}) do
     local problem = wrong_key(key, value, defaults)
-    if problem then error(who .. ": " .. problem, level) end
+    if problem then error(who .. ": " .. problem, caller(level)) end
     filled[key] = value
   end
   return filled

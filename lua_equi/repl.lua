@@ -5,7 +5,7 @@
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local docstring = require "lua_equi.docstring"
-local nearest = require "lua_equi.nearest"
+local elsewhere = require "lua_equi.elsewhere"
 
 local repl = {}
 
@@ -168,6 +168,14 @@ local function family(word)
   return #out > 0 and word .. "\n" .. table.concat(out, "\n") or nil
 end
 
+-- "adam", "cyclic": what stands under that word in equi.optim, equi.group ...
+local function in_families(word)
+  for _, owner in ipairs {"nn", "optim", "group", "action"} do
+    local name, f = owner .. "." .. word, rawget(root()[owner], word)
+    if f ~= nil then return known()[name] and show(known()[name]) or help_value(f, name) end
+  end
+end
+
 local function help_string(topic)
   local word = topic:gsub("^equi[.:]", ""):gsub("^x:", ""):gsub("^tensor:", "")
   local e = known()[word] or known()[word:gsub("_$", "")]
@@ -185,11 +193,11 @@ local function help_string(topic)
   end
   local listed = not word:find "[.:]" and family(word)
   local text = listed or value ~= nil and help_value(value, word)
-  text = text or word:find "^[%a_][%w_]*$" and option(word)
+  text = text or in_families(word) or word:find "^[%a_][%w_]*$" and option(word)
   if text then return text end
-  local guess = nearest(word, all_names())
-  return ("help: nothing is called \"%s\"%s"):format(topic, guess and
-    ("; did you mean \"%s\"?"):format(guess) or "; equi.help() lists what there is")
+  local hint = elsewhere.hint("help", word, all_names())
+  return ('help: nothing is called "%s"; %s'):format(topic,
+    hint or "equi.help() lists what there is")
 end
 
 -- The name under which a module of ours holds a function: nn.linear, not basic.linear.

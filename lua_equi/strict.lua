@@ -2,14 +2,14 @@
 --
 -- A nil from a module shows up later, as "attempt to call a nil value" in the middle of a formula.
 -- rawget, next and pairs see the table as it is; only indexing asks. NOT a guard of assignments.
-local nearest = require "lua_equi.nearest"
+local elsewhere = require "lua_equi.elsewhere"
 
 local FEW = 12 -- as many names as fit into a sentence
 
 local function names_of(t, more)
   local names = {}
   for key in pairs(t) do
-    if type(key) == "string" then names[#names + 1] = key end
+    if type(key) == "string" and key:find "^%a" then names[#names + 1] = key end
   end
   for _, name in ipairs(more or {}) do
     if rawget(t, name) == nil then names[#names + 1] = name end
@@ -42,8 +42,7 @@ local function strict(t, title, load, more)
       return value
     end
     local names = names_of(t, more and more())
-    local near = nearest(name, names)
-    local hint = near and ('did you mean "%s"?'):format(near)
+    local hint = elsewhere.hint(title:match "[%w_]+$", name, names)
       or #names <= FEW and "it has " .. table.concat(names, ", ")
       or ('equi.help(%s) lists what there is'):format(title)
     error(('%s: there is no "%s"; %s'):format(title, name, hint), 2)

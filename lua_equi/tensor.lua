@@ -4,35 +4,16 @@
 -- tensors share; `require "lua_equi"` loads this file.
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
-
-local nearest = require "lua_equi.nearest"
+local elsewhere = require "lua_equi.elsewhere"
 
 local methods = core.methods
 
--- What PyTorch, NumPy and Torch7 call things, and what they are called here: only for messages.
-local elsewhere = {
-  view = "x:reshape(...)", resize = "x:reshape(...)", ravel = "x:flatten()",
-  dim = "x.ndim", nDimension = "x.ndim", nElement = "x:numel()", device = "there is one: the CPU",
-  tolist = "x:totable()", numpy = "x:totable() or x:tobytes()", type = "x.dtype and x:to(dtype)",
-  astype = "x:to(dtype)", int = "x:long()", bool = 'x:to "bool"',
-  T = "x:t(), or x:transpose() of the last two dims", mT = "x:transpose()",
-  swapaxes = "x:transpose(a, b)",
-  mm = "x:matmul(w)", mv = "x:matmul(w)", multiply = "x * y", cmul = "x * y",
-  contiguous = "x:clone(), which is row-major; views are copied where that is needed",
-  grad_fn = "x.grad_op", data = "x:detach()", register_hook = "x:hook(f)",
-  select = "x[{{}, 2}], or x:narrow(dim, start, length)", slice = "x[{{from, to}}]",
-  ["repeat"] = "x:tile(...)", concat = "equi.cat(list, dim)",
-  clamp_min = "x:clamp {min = 0}", clip = "x:clamp(min, max)",
-}
-
 -- The end of the message about a name that tensors do not have.
 local function unknown(name)
-  if elsewhere[name] then return "it is " .. elsewhere[name] end
   local names = {"shape", "dtype", "ndim", "grad", "requires_grad", "is_leaf", "grad_op"}
   for method in pairs(methods) do names[#names + 1] = method end
   table.sort(names)
-  local guess = nearest(name, names)
-  return guess and ('did you mean "%s"?'):format(guess) or "equi.help(x) lists them"
+  return elsewhere.hint("tensor", name, names) or "equi.help(x) lists them"
 end
 
 setmetatable(methods, {unknown = unknown})

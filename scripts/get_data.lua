@@ -12,6 +12,7 @@ package.cpath = here .. "?.so;" .. package.cpath
 
 local equi = require "lua_equi"
 local fetch = require "scripts.fetch"
+local nearest = require "lua_equi.nearest"
 local options = require "lua_equi.options"
 
 -- CIFAR-10's binary files, whichever way they came.
@@ -201,8 +202,9 @@ if opt.list then
 end
 for _, name in ipairs(opt.names) do
   if not known[name] then
-    io.stderr:write(('get_data.lua: no data set "%s"; there are %s\n'):format(name,
-      table.concat(order, ", ")))
+    local near = nearest(name, order)
+    io.stderr:write(('get_data.lua: no data set "%s"; there are %s%s\n'):format(name,
+      table.concat(order, ", "), near and ('; did you mean "%s"?'):format(near) or ""))
     os.exit(2)
   end
 end

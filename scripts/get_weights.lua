@@ -11,6 +11,7 @@ package.cpath = here .. "?.so;" .. package.cpath
 
 local equi = require "lua_equi"
 local fetch = require "scripts.fetch"
+local nearest = require "lua_equi.nearest"
 local options = require "lua_equi.options"
 
 local TORCHVISION = "https://download.pytorch.org/models/"
@@ -86,8 +87,12 @@ local wanted = {}
 for i, name in ipairs(opt.names) do
   wanted[i] = known[name]
   if not wanted[i] then
-    io.stderr:write(('get_weights.lua: no network "%s"; --list prints those that are known\n')
-      :format(name))
+    local names = {}
+    for network in pairs(known) do names[#names + 1] = network end
+    table.sort(names)
+    local near = nearest(name, names)
+    io.stderr:write(('get_weights.lua: no network "%s"; %s--list prints those that are known\n')
+      :format(name, near and ('did you mean "%s"? '):format(near) or ""))
     os.exit(2)
   end
 end

@@ -196,10 +196,11 @@ describe("tensors", function()
     assert.is_true(x == x)
     assert.is_false(one == equi.tensor(1))
     assert.is_false(one == 1)
-    raises("<: compares single numbers, x is 2 x 3; use x:lt(y) for each element",
-           function() return x < 1 end)
-    raises("<=: compares single numbers, x is table; use x:le(y) for each element",
-           function() return {} <= x end)
+    local compare = "comparison: < <= > >= compare single numbers, got %s; use x:lt(y), x:le(y), "
+      .. "x:gt(y) or x:ge(y) for each element"
+    raises(compare:format "a tensor 2 x 3", function() return x < 1 end)
+    raises(compare:format "a tensor 2 x 3", function() return x > 1 end)
+    raises(compare:format "table", function() return {} <= x end)
   end)
 
   it("split into views", function()

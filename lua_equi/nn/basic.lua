@@ -5,7 +5,6 @@ local core = require "lua_equi.core"
 local initialise = require "lua_equi.nn.initialise"
 local classes = require "lua_equi.nn.class"
 local options = require "lua_equi.options"
-local walk = require "lua_equi.nn.walk"
 
 local basic = {}
 
@@ -131,20 +130,36 @@ basic.identity = classes.class("identity", {
   forward = function(_, x) return x end,
 })
 
---- One after the other. Entries are modules or functions; found under 1, 2, 3 ...
+-- The layers of sequential(a, b) and of sequential {a, b}, and how many.
+local function layers_of(...)
+  local first = ...
+  if select("#", ...) == 1 and type(first) == "table" and not getmetatable(first) then
+    for key in pairs(first) do
+      if math.type(key) ~= "integer" then
+        error(("sequential: layers stand in a list without names, got the name %s"):format(
+          arguments.shown(key)), 4)
+      end
+    end
+    return first, #first
+  end
+  return {...}, select("#", ...)
+end
+
+--- One after the other. Entries are modules or functions; found under 1, 2, 3 ... A list of them
+--- is taken as well: `sequential {a, b}`.
 ---
 --- Example:
 ---     local net = equi.nn.sequential(equi.nn.linear(2, 3), equi.tanh, equi.nn.linear(3, 1))
 ---     print(net(equi.zeros(5, 2)):size())   --> 5 1
 basic.sequential = classes.class("sequential", {
   new = function(self, ...)
-    for i = 1, select("#", ...) do
-      local part = select(i, ...)
-      if not arguments.is_callable(part) and not walk.children_of(part) then
+    local layers, n = layers_of(...)
+    for i = 1, n do
+      if not arguments.is_callable(layers[i]) then
         error(("sequential: entry %d must be a module or a function, got %s"):format(i,
-          arguments.shown(part)), 3)
+          arguments.shown(layers[i])), 3)
       end
-      self[i] = part
+      self[i] = layers[i]
     end
   end,
   forward = function(self, x)

@@ -1,6 +1,8 @@
 --- Classes of modules: construction, calling, printing; messages say where in the model.
 local arguments = require "lua_equi.arguments"
+local caller = require "lua_equi.caller"
 local core = require "lua_equi.core"
+local elsewhere = require "lua_equi.elsewhere"
 local module = require "lua_equi.nn.module"
 local walk = require "lua_equi.nn.walk"
 
@@ -131,10 +133,29 @@ local function describe(m, name, depth, lines)
 end
 
 for _, name in ipairs {"parameters", "named_parameters", "state_dict", "load_state_dict", "load",
-  "count", "to", "freeze", "unfreeze", "zero_grad", "train", "eval", "clone"} do
+  "save", "modules", "children", "requires_grad_", "count", "to", "freeze", "unfreeze", "zero_grad",
+  "train", "eval", "clone"} do
   base[name] = module[name]
   core.equitune_methods[name] = module[name]
 end
+
+-- Names that modules do not have. Most are fields that are absent on purpose (no bias), so a name
+-- is refused only if it is known from elsewhere or a slip of one letter, and not inside of this
+-- library or of a method, where fields are asked for.
+local unsuspected = {}
+
+local function absent(_, name)
+  if unsuspected[name] or type(name) ~= "string" or not name:find "^%a" then return nil end
+  local names = {"weight", "training"}
+  for method in pairs(base) do names[#names + 1] = method end
+  table.sort(names)
+  local hint = elsewhere.of_module(name, names)
+  unsuspected[name] = not hint
+  if not hint or caller(2) ~= 2 or debug.getlocal(2, 1) == "self" then return nil end
+  if debug.getinfo(2, "S").what == "C" then return nil end
+  error(('module: there is no "%s"; %s'):format(name, hint), 2)
+end
+setmetatable(base, {__index = absent})
 
 --- Declares a class of modules. new(self, ...) fills a fresh table; forward(self, ...) computes.
 ---

@@ -5,6 +5,7 @@
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local options = require "lua_equi.options"
+local safetensors = require "lua_equi.safetensors"
 local walk = require "lua_equi.nn.walk"
 local weights = require "lua_equi.weights"
 
@@ -192,6 +193,63 @@ function module.load(m, path, opts)
   return problems
 end
 
+--- Writes the module's parameters and buffers to a safetensors file, which `load` reads. Raises
+--- when the file cannot be written.
+---
+--- Example:
+---     local path = os.tmpname()
+---     equi.nn.linear(2, 3):save(path)
+---     print(equi.safetensors.load(path).weight:size())   --> 3 2
+---     os.remove(path)
+---@param m any
+---@param path string
+function module.save(m, path)
+  if type(path) ~= "string" then
+    error(("save: the path must be a string, got %s"):format(arguments.shown(path)), 2)
+  end
+  local ok, problem = safetensors.write(path, module.state_dict(m))
+  if not ok then error("save: " .. problem, 2) end
+end
+
+--- The module itself and all modules below it, each once, in a fixed order. Plain tables on the way
+--- are none.
+---
+--- Example:
+---     local nn = equi.nn
+---     print(#nn.sequential(nn.linear(2, 3), nn.relu()):modules())   --> 3
+---@param m any
+---@return table list of modules
+function module.modules(m)
+  local list = {}
+  module.walk(m, function(kind, v)
+    if kind == "module" and getmetatable(v) then list[#list + 1] = v end
+  end)
+  return list
+end
+
+--- The modules directly below a module, each once, in a fixed order; those in plain tables too.
+---
+--- Example:
+---     local nn = equi.nn
+---     print(nn.sequential(nn.linear(2, 3), nn.relu()):children()[2])   --> relu()
+---@param m any
+---@return table list of modules
+function module.children(m)
+  local list, seen = {}, {}
+  local function search(v)
+    for _, k in ipairs(walk.sorted_keys(children_of(v))) do
+      local child = children_of(v)[k]
+      if not core.is_tensor(child) and children_of(child) and not seen[child] then
+        seen[child] = true
+        if getmetatable(child) then list[#list + 1] = child else search(child) end
+      end
+    end
+  end
+  if not children_of(m) then refuse(m) end
+  search(m)
+  return list
+end
+
 --- Number of elements in all parameters; with {trainable = true} only those that require gradients.
 ---
 --- Example:
@@ -283,6 +341,21 @@ end
 ---@return any m
 function module.unfreeze(m, pattern)
   m = set_trainable(m, pattern, true, "unfreeze")
+  return m
+end
+
+--- Whether the parameters learn: freeze(m) with false, unfreeze(m) otherwise.
+---
+--- Example:
+---     print(equi.nn.linear(2, 3):requires_grad_(false).weight.requires_grad)   --> false
+---@param m any
+---@param on? boolean default true
+---@return any m
+function module.requires_grad_(m, on)
+  if on ~= nil and type(on) ~= "boolean" then
+    error(("requires_grad_: on must be true or false, got %s"):format(arguments.shown(on)), 2)
+  end
+  for _, p in ipairs(module.parameters(m)) do p:requires_grad_(on ~= false) end
   return m
 end
 

@@ -311,7 +311,7 @@ describe("equitune refuses", function()
   refuses("an empty list", "input lists 0 actions; 1 to 16", function() made {input = {}} end)
   refuses("a string", "input must be an action, or a list of actions and false, got string",
     function() made {input = "cyclic"} end)
-  refuses("a group", "got userdata; equi.action makes them", function() made {input = c4} end)
+  refuses("a group", "got a group; equi.action makes them", function() made {input = c4} end)
   refuses("a tuple", "input holds a tuple of actions; give the list", function()
     made {input = action.tuple {act, act}}
   end)

@@ -74,4 +74,28 @@ describe("nn basic layers", function()
     assert.matches("^[^:]*basic_spec%.lua:%d+: sequential: entry 2 must be a module or a " ..
       "function, got nothing$", text)
   end)
+
+  it("sequential takes one list of layers, and refuses what cannot be called", function()
+    local linear = nn.linear(2, 3)
+    local net = nn.sequential {linear, equi.tanh}
+    assert.equal(linear, net[1])
+    assert.equal(2, #net)
+    assert.equal(2, #nn.sequential(nn.sequential(linear), equi.tanh))
+    assert.equal(0, #nn.sequential())
+    for problem, f in pairs {
+      ["entry 2 must be a module or a function, got a table"] =
+        function() return (nn.sequential(linear, {})) end,
+      ["entry 1 must be a module or a function, got a table"] =
+        function() return (nn.sequential {{linear}, equi.tanh}) end,
+      ["entry 1 must be a module or a function, got a tensor f32 2"] =
+        function() return (nn.sequential {equi.ones(2)}) end,
+      ['layers stand in a list without names, got the name "a"'] =
+        function() return (nn.sequential {linear, a = linear}) end,
+    } do
+      local ok, text = pcall(f)
+      assert.is_false(ok)
+      assert.matches("^[^:]*basic_spec%.lua:%d+: sequential: ", text)
+      assert.truthy(text:find(problem, 1, true), text)
+    end
+  end)
 end)

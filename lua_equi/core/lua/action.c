@@ -13,7 +13,7 @@ eq_action *eq_lua_checkaction(lua_State *L, int i, const char *who, const char *
   eq_action *a = eq_lua_toaction(L, i);
   if (!a)
     luaL_error(L, "%s: %s must be an action on one tensor, got %s; equi.action makes them", who,
-               name, luaL_testudata(L, i, EQ_ACTION) ? "a tuple of actions" : luaL_typename(L, i));
+               name, luaL_testudata(L, i, EQ_ACTION) ? "a tuple of actions" : eq_lua_kind(L, i));
   return a;
 }
 
@@ -176,9 +176,12 @@ static int action_index(lua_State *L) {
     return lua_pushinteger(L, a->dim < 0 ? a->dim : a->dim + 1), 1;
   if (!strcmp(key, "size") && a && a->size && a->kind != EQ_ACT_GRID)
     return lua_pushinteger(L, a->size), 1;
+  static const char *const absent[] = {"parts", "dim", "size"}; /* only some actions' */
   lua_pushvalue(L, 2);
-  lua_rawget(L, lua_upvalueindex(1));
-  return 1;
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
+    if (!strcmp(key, absent[i])) return 1;
+  return eq_lua_no_field(L, "action", lua_upvalueindex(1), key);
 }
 
 /* permutation action of cyclic(4) on 4 positions of dim -1 */

@@ -7,7 +7,7 @@
 bool eq_lua_options(lua_State *L, int i, const char *who, const char *const *keys) {
   if (lua_isnoneornil(L, i)) return false;
   if (!lua_istable(L, i))
-    luaL_error(L, "%s: options must be a table, got %s", who, luaL_typename(L, i));
+    luaL_error(L, "%s: options must be a table, got %s", who, eq_lua_kind(L, i));
   eq_lua_check_keys(L, i, who, keys);
   return true;
 }
@@ -129,7 +129,7 @@ static int64_t read_matrix(lua_State *L, const char *who, int k, int64_t size, d
     for (int64_t j = 0; j < size; j++) {
       if (lua_geti(L, -1, j + 1) != LUA_TNUMBER)
         luaL_error(L, "%s: row %d, column %d of matrix %d must be a number, got %s", who,
-                   (int)i + 1, (int)j + 1, k, luaL_typename(L, -1));
+                   (int)i + 1, (int)j + 1, k, eq_lua_kind(L, -1));
       out[i * size + j] = lua_tonumber(L, -1);
       lua_pop(L, 1);
     }
@@ -180,7 +180,7 @@ static const char *const move_name[] = {"identity", "rot90",         "rot180", "
 enum { ROT90 = 1, HFLIP = 4, VFLIP = 6, NMOVES = 8 };
 
 static int read_move(lua_State *L, const char *who) {
-  const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
+  const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : eq_lua_kind(L, -1);
   for (int i = 0; i < NMOVES; i++)
     if (!strcmp(name, move_name[i])) return i;
   return luaL_error(L,

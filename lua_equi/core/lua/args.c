@@ -54,7 +54,11 @@ void eq_lua_check_keys(lua_State *L, int i, const char *who, const char *const *
       luaL_addstring(&b, valid[k]);
     }
     luaL_pushresult(&b);
-    luaL_error(L, "%s: no option \"%s\"; options are %s", who, shown, lua_tostring(L, -1));
+    const char *list = lua_tostring(L, -1), *ours = eq_lua_elsewhere(L, "options", shown);
+    bool has = false; /* whether that function has the option that it is elsewhere */
+    for (int k = 0; ours && valid[k]; k++) has |= !strcmp(valid[k], ours);
+    luaL_error(L, "%s: no option \"%s\"; options are %s%s%s", who, shown, list,
+               has ? "; it is " : "", has ? ours : "");
   }
 }
 
@@ -83,13 +87,38 @@ static const char *usage(reader *r) {
 }
 
 /* ---- one argument ---- */
+/* Userdata by the name of their class: "equi.Group" is a group. */
+const char *eq_lua_kind(lua_State *L, int i) {
+  i = lua_absindex(L, i);
+  if (lua_type(L, i) != LUA_TUSERDATA || luaL_getmetafield(L, i, "__name") == LUA_TNIL)
+    return luaL_typename(L, i);
+  const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "equi.userdata";
+  if (strncmp(name, "equi.", 5)) return luaL_typename(L, i);
+  char word[40];
+  size_t n = 0;
+  for (name += 5; *name && n + 1 < sizeof word; name++)
+    word[n++] = (char)(*name >= 'A' && *name <= 'Z' ? *name - 'A' + 'a' : *name);
+  word[n] = 0;
+  return lua_pushfstring(L, "%s %s", strchr("aeiou", *word) ? "an" : "a", word);
+}
+
+const char *eq_lua_elsewhere(lua_State *L, const char *list, const char *name) {
+  int top = lua_gettop(L);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  if (lua_getfield(L, -1, "lua_equi.elsewhere") == LUA_TTABLE &&
+      lua_getfield(L, -1, list) == LUA_TTABLE && lua_getfield(L, -1, name) == LUA_TSTRING)
+    return lua_tostring(L, -1);
+  lua_settop(L, top);
+  return NULL;
+}
+
 /* How a wrong value is shown in a message. */
 static const char *shown(lua_State *L, int i) {
   eq_tensor *x = eq_lua_totensor(L, i);
   if (x) return lua_pushfstring(L, "a tensor %s %s", eq_dtype_name(x->dtype), eq_shape_of(x));
   if (lua_type(L, i) == LUA_TNUMBER) return lua_pushfstring(L, "%s", luaL_tolstring(L, i, NULL));
   if (lua_type(L, i) == LUA_TSTRING) return lua_pushfstring(L, "\"%s\"", lua_tostring(L, i));
-  return luaL_typename(L, i);
+  return eq_lua_kind(L, i);
 }
 
 static void add_input(reader *r, eq_tensor *x) {
@@ -143,7 +172,8 @@ static void read_operand(reader *r, const eq_param *p, int i) {
 
 static void read_tensors(reader *r, const eq_param *p, int i, int slot) {
   if (lua_type(r->L, i) != LUA_TTABLE)
-    fail(r, "%s must be a list of tensors, got %s", p->name, shown(r->L, i));
+    fail(r, "%s must be a list of tensors, got %s%s", p->name, shown(r->L, i),
+         eq_lua_totensor(r->L, i) ? "; write them in braces: {x, y}" : "");
   int n = (int)lua_rawlen(r->L, i);
   for (int k = 1; k <= n; k++) {
     lua_rawgeti(r->L, i, k);
@@ -266,11 +296,13 @@ const char *eq_lua_a_dtype(eq_dtype t) {
 }
 
 eq_dtype eq_lua_checkdtype(lua_State *L, int i, const char *who) {
+  i = lua_absindex(L, i);
   const char *s = lua_type(L, i) == LUA_TSTRING ? lua_tostring(L, i) : NULL;
   for (int t = 0; s && t < EQ_NDTYPE; t++)
     if (!strcmp(s, eq_dtype_name((eq_dtype)t))) return (eq_dtype)t;
-  luaL_error(L, "%s: dtype must be one of \"f32\", \"f64\", \"i64\", \"u8\", \"bool\", got %s", who,
-             shown(L, i));
+  const char *hint = s ? eq_lua_elsewhere(L, "dtypes", s) : NULL;
+  luaL_error(L, "%s: dtype must be one of \"f32\", \"f64\", \"i64\", \"u8\", \"bool\", got %s%s%s",
+             who, shown(L, i), hint ? "; " : "", hint ? hint : "");
   return EQ_F32;
 }
 

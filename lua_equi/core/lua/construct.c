@@ -154,12 +154,12 @@ static void measure(lua_State *L, int i, nest *s) {
 static void store(lua_State *L, eq_tensor *x, int64_t flat) {
   if (x->dtype == EQ_BOOL) {
     if (!lua_isboolean(L, -1))
-      luaL_error(L, "tensor: a bool tensor takes true and false, got %s", luaL_typename(L, -1));
+      luaL_error(L, "tensor: a bool tensor takes true and false, got %s", eq_lua_kind(L, -1));
     ((bool *)(void *)x->data)[flat] = lua_toboolean(L, -1);
     return;
   }
   if (lua_type(L, -1) != LUA_TNUMBER)
-    luaL_error(L, "tensor: entries must be numbers, got %s at entry %I", luaL_typename(L, -1),
+    luaL_error(L, "tensor: entries must be numbers, got %s at entry %I", eq_lua_kind(L, -1),
                (LUAI_UACINT)flat + 1);
   double v = lua_tonumber(L, -1);
   switch (x->dtype) {
@@ -187,7 +187,7 @@ static void read_nested(lua_State *L, eq_tensor *x, int d, int64_t *flat) {
   }
   if (lua_type(L, -1) != LUA_TTABLE || (int64_t)lua_rawlen(L, -1) != x->shape[d])
     luaL_error(L, "tensor: rows differ: expected %I entries at depth %d, got %s of %I",
-               (LUAI_UACINT)x->shape[d], d + 1, luaL_typename(L, -1),
+               (LUAI_UACINT)x->shape[d], d + 1, eq_lua_kind(L, -1),
                (LUAI_UACINT)(lua_type(L, -1) == LUA_TTABLE ? (int64_t)lua_rawlen(L, -1) : 1));
   for (int64_t k = 0; k < x->shape[d]; k++) {
     lua_rawgeti(L, -1, k + 1);

@@ -25,7 +25,7 @@ static int conv_path(lua_State *L) { /* conv_path(name) -> old name, counts */
   int old = eq_conv_forced;
   if (!lua_isnoneornil(L, 1)) {
     if (lua_type(L, 1) != LUA_TSTRING)
-      return luaL_error(L, "conv_path: the path must be a name, got %s", luaL_typename(L, 1));
+      return luaL_error(L, "conv_path: the path must be a name, got %s", eq_lua_kind(L, 1));
     eq_conv_forced = find(L, lua_tostring(L, 1));
   }
   lua_pushstring(L, old == EQ_CONV_AUTO    ? "auto"

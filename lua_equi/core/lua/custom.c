@@ -65,7 +65,7 @@ static void take_gradient(lua_State *L, int at, int number, const eq_tensor *x, 
   if (lua_isnil(L, at)) return;
   if (!g)
     luaL_error(L, "result %d must be the gradient of argument %d or nil, got %s", number, number,
-               luaL_typename(L, at));
+               eq_lua_kind(L, at));
   if (!eq_same_shape(g, x) || g->dtype != x->dtype)
     luaL_error(L, "the gradient of argument %d is %s %s, the argument is %s %s", number,
                eq_dtype_name(g->dtype), eq_shape_of(g), eq_dtype_name(x->dtype), eq_shape_of(x));
@@ -205,12 +205,10 @@ static int declare(lua_State *L) {
   size_t len;
   const char *name = lua_tolstring(L, 2, &len);
   if (lua_getfield(L, 1, "forward") != LUA_TFUNCTION)
-    return luaL_error(L, "op: forward of %s must be a function, got %s", name,
-                      luaL_typename(L, -1));
+    return luaL_error(L, "op: forward of %s must be a function, got %s", name, eq_lua_kind(L, -1));
   int kind = lua_getfield(L, 1, "backward");
   if (kind != LUA_TFUNCTION && kind != LUA_TNIL)
-    return luaL_error(L, "op: backward of %s must be a function, got %s", name,
-                      luaL_typename(L, -1));
+    return luaL_error(L, "op: backward of %s must be a function, got %s", name, eq_lua_kind(L, -1));
   custom **p = lua_newuserdatauv(L, sizeof *p, 2);
   *p = NULL;
   luaL_setmetatable(L, OP);

@@ -29,7 +29,7 @@ int eq_lua_immutable(lua_State *L) {
 
 eq_group *eq_lua_element_group(lua_State *L, int i, int *a, const char *who) {
   int *box = luaL_testudata(L, i, EQ_ELEMENT);
-  if (!box) luaL_error(L, "%s: expected an element of a group, got %s", who, luaL_typename(L, i));
+  if (!box) luaL_error(L, "%s: expected an element of a group, got %s", who, eq_lua_kind(L, i));
   lua_getiuservalue(L, i, 1);
   *a = *box;
   return eq_lua_checkgroup(L, -1, who, "the element's group");
@@ -105,7 +105,7 @@ int eq_lua_checkelement(lua_State *L, int i, int group, const char *who) {
   }
   default:
     return luaL_error(L, "%s: expected an element of %s, its name or its number, got %s", who,
-                      g->title, luaL_typename(L, i));
+                      g->title, eq_lua_kind(L, i));
   }
 }
 

@@ -55,7 +55,7 @@ static int64_t batch_of(lua_State *L, int slot, int nin) {
     int i = 1 + k;
     eq_tensor *x = eq_lua_totensor(L, i);
     if (!x && (rows < 0 || !lua_isnoneornil(L, i)))
-      luaL_error(L, "%s: input %d must be a tensor, got %s", who, k, luaL_typename(L, i));
+      luaL_error(L, "%s: input %d must be a tensor, got %s", who, k, eq_lua_kind(L, i));
     if (!x) continue;
     if (x->ndim == 0)
       luaL_error(L, "%s: input %d is a single number; its first dim must be the batch", who, k);
@@ -106,7 +106,7 @@ static void add_scores(const run *r, int n, const char *what, int list) {
                who, what, (LUAI_UACINT)(n * r->rows),
                s ? lua_pushfstring(L, "%s %s", eq_dtype_name(s->dtype),
                                    s->ndim ? eq_shape_of(s) : "of no dim")
-                 : luaL_typename(L, -1));
+                 : eq_lua_kind(L, -1));
   int64_t shape[2] = {n, r->rows};
   eq_tensor **box = eq_lua_newbox(L);
   EQ_LUA_MAKE(L, who, *box, eq_f("reshape", "tl", s, 2, shape));
@@ -182,7 +182,7 @@ static eq_tensor *check_result(const run *r, int i, int k, int blocks, bool aver
   eq_tensor *y = eq_lua_totensor(L, i);
   if (!y)
     luaL_error(L, "%s: result %d of the model must be a tensor, got %s", who, k + 1,
-               luaL_typename(L, i));
+               eq_lua_kind(L, i));
   if (averaged && !eq_is_float(y->dtype))
     luaL_error(L, "%s: result %d of the model is %s; results are averaged, which needs f32 or f64",
                who, k + 1, eq_dtype_name(y->dtype));

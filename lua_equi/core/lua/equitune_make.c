@@ -9,10 +9,6 @@
 static const char *const kinds[] = {"mean", "best", "weighted", "relaxed", NULL};
 
 /* ---- reading options ---- */
-static const char *shown(lua_State *L, int i) {
-  return eq_lua_totensor(L, i) ? "a tensor" : luaL_typename(L, i);
-}
-
 static bool is_callable(lua_State *L, int i) {
   if (lua_isfunction(L, i)) return true;
   if (luaL_getmetafield(L, i, "__call") == LUA_TNIL) return false;
@@ -37,7 +33,7 @@ static void check_entry(lua_State *L, const char *name, common *c) {
     luaL_error(L,
                "equitune: %s must be an action, or a list of actions and false, got %s; "
                "equi.action makes them",
-               name, shown(L, -1));
+               name, eq_lua_kind(L, -1));
   if (!c->group) {
     c->group = a->group;
     c->name = name;
@@ -70,7 +66,7 @@ static int refuse_combine(lua_State *L, int i) {
   return luaL_error(L,
                     "equitune: combine must be made by equi.combine: mean, best(score), "
                     "weighted(net) or relaxed(ids, size); got %s",
-                    shown(L, i));
+                    eq_lua_kind(L, i));
 }
 
 /* The combination on top, one of equi.combine's. */
@@ -131,7 +127,7 @@ static void read_pick(lua_State *L, int self) {
     luaL_error(L,
                "equitune: pick must be a function of the inputs that returns an element for each "
                "row, got %s",
-               shown(L, -1));
+               eq_lua_kind(L, -1));
   for (int k = 0; k < 4; k++) {
     if (lua_getfield(L, 2, others[k]) != LUA_TNIL)
       luaL_error(L, "equitune: pick goes without %s: it chooses the elements that run", others[k]);
@@ -146,7 +142,7 @@ static void check_model(lua_State *L) {
   luaL_error(L,
              "equitune: the model must be a function, a module or a table with start and step, "
              "got %s",
-             shown(L, 1));
+             eq_lua_kind(L, 1));
 }
 
 static int equitune(lua_State *L) { /* equitune(model, {input =, output =, ...}) */
@@ -158,7 +154,7 @@ static int equitune(lua_State *L) { /* equitune(model, {input =, output =, ...})
     return luaL_error(L,
                       "equitune: the second argument must be a table of options, {input = action, "
                       "...}, got %s",
-                      shown(L, 2));
+                      eq_lua_kind(L, 2));
   eq_lua_check_keys(L, 2, "equitune", valid);
   lua_settop(L, 2);
   eq_tuned *t = lua_newuserdatauv(L, sizeof *t, EQ_UV_COUNT);

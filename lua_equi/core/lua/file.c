@@ -15,7 +15,7 @@ static int push_failure(lua_State *L) {
 static const char *check_path(lua_State *L, const char *who) {
   size_t n = 0;
   const char *path = lua_type(L, 1) == LUA_TSTRING ? lua_tolstring(L, 1, &n) : NULL;
-  if (!path) luaL_error(L, "%s: the file name must be a string, got %s", who, luaL_typename(L, 1));
+  if (!path) luaL_error(L, "%s: the file name must be a string, got %s", who, eq_lua_kind(L, 1));
   if (n == 0 || strlen(path) != n)
     luaL_error(L, "%s: a file name is not empty and holds no \\0", who);
   return path;

@@ -49,7 +49,7 @@ static int read_list(lua_State *L, int i, eq_tensor **out, const char *name) {
   if ((out[0] = eq_lua_totensor(L, i))) return 1;
   if (lua_type(L, i) != LUA_TTABLE)
     luaL_error(L, "grad: %s must be a tensor or a list of tensors, got %s", name,
-               luaL_typename(L, i));
+               eq_lua_kind(L, i));
   int n = (int)lua_rawlen(L, i);
   if (n > MAXROOT) luaL_error(L, "grad: at most %d tensors in %s, got %d", MAXROOT, name, n);
   for (int k = 0; k < n; k++) {
@@ -86,7 +86,7 @@ static int grad(lua_State *L) { /* grad(y, xs, {gy=, retain=, create_graph=}) */
 
 static int grad_enabled(lua_State *L) {
   bool old = eq_grad_enabled;
-  if (!lua_isnone(L, 1)) eq_grad_enabled = lua_toboolean(L, 1);
+  if (!lua_isnone(L, 1)) eq_grad_enabled = eq_lua_checkbool(L, 1, "grad_enabled", "on");
   lua_pushboolean(L, old);
   return 1;
 }
@@ -99,7 +99,7 @@ static int no_grad(lua_State *L) {
   bool callable = lua_isfunction(L, 1) || luaL_getmetafield(L, 1, "__call") != LUA_TNIL;
   if (!callable)
     return luaL_error(L, "no_grad: needs a function to run without recording, got %s",
-                      luaL_typename(L, 1));
+                      eq_lua_kind(L, 1));
   if (!lua_isfunction(L, 1)) lua_pop(L, 1);
   eq_grad_enabled = false;
   int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
@@ -114,7 +114,7 @@ static int no_grad(lua_State *L) {
 
 static int debug_mode(lua_State *L) {
   bool old = eq_debug;
-  if (!lua_isnone(L, 1)) eq_debug = lua_toboolean(L, 1);
+  if (!lua_isnone(L, 1)) eq_debug = eq_lua_checkbool(L, 1, "debug", "on");
   lua_pushboolean(L, old);
   return 1;
 }

@@ -15,7 +15,7 @@ eq_group *eq_lua_checkgroup(lua_State *L, int i, const char *who, const char *na
   eq_group *g = eq_lua_togroup(L, i);
   if (!g)
     luaL_error(L, "%s: %s must be a group, got %s; equi.group.cyclic(4) is one", who, name,
-               luaL_typename(L, i));
+               eq_lua_kind(L, i));
   return g;
 }
 
@@ -32,7 +32,7 @@ void *eq_lua_scratch(lua_State *L, size_t bytes) { return lua_newuserdatauv(L, b
 
 int eq_lua_list(lua_State *L, int i, const char *who, const char *name) {
   if (!lua_istable(L, i))
-    return luaL_error(L, "%s: %s must be a list, got %s", who, name, luaL_typename(L, i));
+    return luaL_error(L, "%s: %s must be a list, got %s", who, name, eq_lua_kind(L, i));
   return (int)luaL_len(L, i);
 }
 
@@ -264,8 +264,12 @@ static int group_index(lua_State *L) {
   if (lua_type(L, 2) != LUA_TSTRING) return 0;
   if (field(L, g, lua_tostring(L, 2))) return 1;
   lua_pushvalue(L, 2);
-  lua_rawget(L, lua_upvalueindex(1));
-  return 1;
+  const char *key = lua_tostring(L, 2);
+  static const char *const absent[] = {"degree", "parent", "factors"}; /* only some groups' */
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
+    if (!strcmp(key, absent[i])) return 1;
+  return eq_lua_no_field(L, "group", lua_upvalueindex(1), key);
 }
 
 static int group_len(lua_State *L) {

@@ -117,7 +117,7 @@ static int read_limit(lua_State *L, int i, const char *who) {
   static const char *const keys[] = {"limit", NULL};
   if (lua_isnoneornil(L, i)) return EQ_GROUP_MAX;
   if (!lua_istable(L, i))
-    return luaL_error(L, "%s: options must be a table, got %s", who, luaL_typename(L, i));
+    return luaL_error(L, "%s: options must be a table, got %s", who, eq_lua_kind(L, i));
   eq_lua_check_keys(L, i, who, keys);
   int64_t limit = EQ_GROUP_MAX;
   if (lua_getfield(L, i, "limit") != LUA_TNIL) limit = eq_lua_checkint(L, -1, who, "limit");

@@ -42,7 +42,7 @@ static int run(lua_State *L) { /* protected */
                       "the gradient was changed in place; others use it too, so return a new one");
   if (lua_isnil(L, -1)) return 0;
   eq_tensor *r = eq_lua_totensor(L, -1);
-  if (!r) return luaL_error(L, "it must return a tensor or nothing, got %s", luaL_typename(L, -1));
+  if (!r) return luaL_error(L, "it must return a tensor or nothing, got %s", eq_lua_kind(L, -1));
   if (!eq_same_shape(r, g) || r->dtype != g->dtype)
     return luaL_error(L, "it returned %s %s for a gradient that is %s %s", eq_dtype_name(r->dtype),
                       eq_shape_of(r), eq_dtype_name(g->dtype), eq_shape_of(g));
@@ -84,7 +84,7 @@ static int shown(lua_State *L) {
 static int add_hook(lua_State *L) { /* x:hook(f) -> handle */
   eq_tensor *x = eq_lua_checktensor(L, 1, "hook", "x");
   if (lua_type(L, 2) != LUA_TFUNCTION)
-    return luaL_error(L, "hook: needs a function of the gradient, got %s", luaL_typename(L, 2));
+    return luaL_error(L, "hook: needs a function of the gradient, got %s", eq_lua_kind(L, 2));
   if (!x->node)
     return luaL_error(L, "hook: x does not require a gradient, so there is none to look at; mark a "
                          "leaf with x:requires_grad_()");

@@ -19,7 +19,7 @@ static int push_failure(lua_State *L, const char *name, const char *why) {
 
 static const char *check_bytes(lua_State *L, int i, size_t *n, const char *who, const char *name) {
   if (lua_type(L, i) != LUA_TSTRING)
-    luaL_error(L, "%s: %s must be a string, got %s", who, name, luaL_typename(L, i));
+    luaL_error(L, "%s: %s must be a string, got %s", who, name, eq_lua_kind(L, i));
   return lua_tolstring(L, i, n);
 }
 

@@ -127,8 +127,7 @@ static eq_tensor *source(lua_State *L, int i, const eq_tensor *x) {
   eq_tensor **box = eq_lua_newbox(L), *y = eq_lua_totensor(L, i);
   if (y) return *box = eq_retain(y);
   if (lua_type(L, i) != LUA_TNUMBER && !lua_isboolean(L, i))
-    luaL_error(L, "assignment: the value must be a tensor or a number, got %s",
-               luaL_typename(L, i));
+    luaL_error(L, "assignment: the value must be a tensor or a number, got %s", eq_lua_kind(L, i));
   lua_pop(L, 1);
   return *eq_lua_scalar(L, i, x->dtype, "assignment");
 }

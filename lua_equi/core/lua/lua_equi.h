@@ -24,7 +24,13 @@ eq_tensor *eq_lua_checktensor(lua_State *L, int i, const char *who, const char *
 void eq_lua_forget_tensor(void);              /* before the state that opened us is closed */
 void eq_lua_push(lua_State *L, eq_tensor *x); /* takes over the reference; raises if x is NULL */
 
+/* What messages call the value at place i: "a tensor", "a group", "table". (args.c) */
+const char *eq_lua_kind(lua_State *L, int i);
+
 /* ---- failures (raise.c) ---- */
+/* `k` is no name of `where` ("group", "action"), whose methods are at stack place `methods`: raises
+ * with what lua_equi/elsewhere.lua says of it. Nil if k begins with "_", which tools look for. */
+int eq_lua_no_field(lua_State *L, const char *where, int methods, const char *k);
 /* Raise eq_error as "position: who: sentence". After EQ_STOP runs the interrupt's hook instead. */
 int eq_lua_raise(lua_State *L, const char *who);
 /* After EQ_NOMEM, once: give memory back and tell the caller to try again. */
@@ -48,6 +54,9 @@ lua_State *eq_lua_caller(void); /* that thread; NULL outside of a backward pass 
 
 /* ---- reading arguments (args.c) ---- */
 eq_dtype eq_lua_checkdtype(lua_State *L, int i, const char *who);
+/* Pushes what lua_equi/elsewhere.lua says of a name of PyTorch's or NumPy's: list is "dtypes" or
+ * "options". NULL (and nothing pushed) if there is nothing. */
+const char *eq_lua_elsewhere(lua_State *L, const char *list, const char *name);
 const char *eq_lua_a_dtype(eq_dtype t); /* "an f32", "a u8": for messages */
 /* A list of sizes at stack place i: a table, or the numbers from i on. Returns how many. */
 int eq_lua_sizes(lua_State *L, int i, int64_t *out, int max, const char *who, const char *name);

@@ -240,7 +240,7 @@ static int print_options(lua_State *L) {
   if (!lua_isnoneornil(L, 1)) {
     if (lua_type(L, 1) != LUA_TTABLE)
       return luaL_error(L, "print_options: needs a table like {precision = 4}, got %s",
-                        luaL_typename(L, 1));
+                        eq_lua_kind(L, 1));
     eq_lua_check_keys(L, 1, "print_options", valid);
     read_option(L, "precision", &options.precision, 0, 17);
     read_option(L, "edge", &options.edge, 1, 100);

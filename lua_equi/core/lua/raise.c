@@ -103,6 +103,22 @@ int eq_lua_raise(lua_State *L, const char *who) {
   return lua_error(L);
 }
 
+int eq_lua_no_field(lua_State *L, const char *where, int methods, const char *k) {
+  const char *hint = NULL;
+  if (*k == '_' || !*k) return lua_pushnil(L), 1;
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  if (lua_getfield(L, -1, "lua_equi.elsewhere") == LUA_TTABLE &&
+      lua_getfield(L, -1, "unknown") == LUA_TFUNCTION) {
+    lua_pushstring(L, where);
+    lua_pushstring(L, k);
+    lua_pushvalue(L, methods);
+    lua_call(L, 3, 1);
+    hint = lua_tostring(L, -1);
+  }
+  return luaL_error(L, "%s: no field or method \"%s\"%s%s", where, k, hint ? "; " : "",
+                    hint ? hint : "");
+}
+
 /* ---- memory ---- */
 bool eq_lua_retry(lua_State *L, int status) {
   if (status != EQ_NOMEM) return false;

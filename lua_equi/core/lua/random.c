@@ -28,8 +28,7 @@ static options read_options(lua_State *L, const char *who, const char *const *va
   if (lua_getfield(L, top, "generator") != LUA_TNIL) {
     o.rng = luaL_testudata(L, -1, GENERATOR);
     if (!o.rng)
-      luaL_error(L, "%s: generator must come from equi.generator, got %s", who,
-                 luaL_typename(L, -1));
+      luaL_error(L, "%s: generator must come from equi.generator, got %s", who, eq_lua_kind(L, -1));
   }
   lua_settop(L, top);
   lua_insert(L, 1); /* the options table keeps the generator while we fill */
@@ -173,7 +172,7 @@ static int generator_state(lua_State *L) { /* g:state() -> {seed, counter}; g:st
     return 0;
   }
   if (!lua_isnoneornil(L, 2))
-    return luaL_error(L, "state: state must be {seed, counter}, got %s", luaL_typename(L, 2));
+    return luaL_error(L, "state: state must be {seed, counter}, got %s", eq_lua_kind(L, 2));
   lua_createtable(L, 2, 0);
   lua_pushinteger(L, (lua_Integer)g->seed);
   lua_rawseti(L, -2, 1);

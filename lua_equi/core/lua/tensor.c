@@ -39,7 +39,7 @@ eq_tensor *eq_lua_totensor(lua_State *L, int i) {
 
 eq_tensor *eq_lua_checktensor(lua_State *L, int i, const char *who, const char *name) {
   eq_tensor *x = eq_lua_totensor(L, i);
-  if (!x) luaL_error(L, "%s: %s must be a tensor, got %s", who, name, luaL_typename(L, i));
+  if (!x) luaL_error(L, "%s: %s must be a tensor, got %s", who, name, eq_lua_kind(L, i));
   return x;
 }
 
@@ -272,7 +272,7 @@ static int copy_(lua_State *L) {
 static int fill(lua_State *L, const char *who) {
   eq_tensor *x = eq_lua_checktensor(L, 1, who, "x");
   if (lua_type(L, 2) != LUA_TNUMBER && !lua_isboolean(L, 2))
-    return luaL_error(L, "%s: value must be a number, got %s", who, luaL_typename(L, 2));
+    return luaL_error(L, "%s: value must be a number, got %s", who, eq_lua_kind(L, 2));
   refuse_recorded(L, x, NULL, who);
   if (eq_copy(x, *eq_lua_scalar(L, 2, x->dtype, who))) return eq_lua_raise(L, who);
   eq_touch(x);
@@ -295,22 +295,25 @@ static int same(lua_State *L) { /* __eq: the same tensor; element-wise is x:eq(y
   return 1;
 }
 
-static double single(lua_State *L, int i, const char *op, const char *method) {
+/* Lua turns x > y into y < x, so a message cannot know which of the two was written. */
+static double single(lua_State *L, int i) {
   eq_tensor *x = eq_lua_totensor(L, i);
   if (!x && lua_type(L, i) == LUA_TNUMBER) return lua_tonumber(L, i);
   if (!x || x->numel != 1)
-    luaL_error(L, "%s: compares single numbers, x is %s; use x:%s(y) for each element", op,
-               x ? eq_shape_of(x) : luaL_typename(L, i), method);
+    luaL_error(L,
+               "comparison: < <= > >= compare single numbers, got %s; use x:lt(y), x:le(y), "
+               "x:gt(y) or x:ge(y) for each element",
+               x ? lua_pushfstring(L, "a tensor %s", eq_shape_of(x)) : eq_lua_kind(L, i));
   return eq_get(x, 0);
 }
 
 static int less(lua_State *L) {
-  lua_pushboolean(L, single(L, 1, "<", "lt") < single(L, 2, "<", "lt"));
+  lua_pushboolean(L, single(L, 1) < single(L, 2));
   return 1;
 }
 
 static int less_equal(lua_State *L) {
-  lua_pushboolean(L, single(L, 1, "<=", "le") <= single(L, 2, "<=", "le"));
+  lua_pushboolean(L, single(L, 1) <= single(L, 2));
   return 1;
 }
 

@@ -18,7 +18,7 @@ static void read_words(lua_State *L, int64_t *size) {
   *size = n;
   for (int i = 1; i <= n; i++) {
     if (lua_geti(L, WORDS, i) != LUA_TSTRING)
-      luaL_error(L, "%s: word %d must be a string, got %s", who, i, luaL_typename(L, -1));
+      luaL_error(L, "%s: word %d must be a string, got %s", who, i, eq_lua_kind(L, -1));
     lua_pushvalue(L, -1);
     if (lua_rawget(L, IDS) != LUA_TNIL)
       luaL_error(L, "%s: \"%s\" is listed twice, as %I and as %d", who, lua_tostring(L, -2),
@@ -153,7 +153,7 @@ static int64_t *read_generators(lua_State *L, int64_t size, int *n) {
 static bool read_what(lua_State *L) {
   bool ids = true;
   if (lua_getfield(L, OPTIONS, "what") != LUA_TNIL) {
-    const char *what = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
+    const char *what = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : eq_lua_kind(L, -1);
     ids = !strcmp(what, "ids");
     if (!ids && strcmp(what, "logits") != 0)
       luaL_error(L, "%s: what is \"%s\"; it is \"ids\" or \"logits\"", who, what);

@@ -2,7 +2,6 @@
 --
 -- Names are looked up without capitals and underscores, so CrossEntropyLoss is cross_entropy_loss.
 -- A row is what to write here; one that begins with "=" is a sentence of its own.
-local core = require "lua_equi.core"
 local nearest = require "lua_equi.nearest"
 
 local elsewhere = {}
@@ -144,6 +143,7 @@ local function plain(name) return (name:lower():gsub("_", "")) end
 local FAMILIES = {"nn", "optim", "group", "action"}
 
 local function at_home(name, own)
+  local core = require "lua_equi.core" -- only here: options and plots do without it
   for place in pairs(own) do
     if plain(place) == name then return nil, place end
   end

@@ -6,6 +6,7 @@
 -- numbers. Whole data sets are read by lua_equi/data/loader.lua, which does all this in threads.
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
+local ending = require "lua_equi.formats.ending"
 local options = require "lua_equi.options"
 
 local image = {}
@@ -120,17 +121,10 @@ local function to_bytes(who, x, level)
   return (x:detach():clamp(0, 1) * 255 + 0.5):floor():to "u8"
 end
 
--- Endings of names that say another format.
-local OTHERS = {jpg = "JPEG", jpeg = "JPEG", jpe = "JPEG", gif = "GIF", bmp = "BMP", tif = "TIFF",
-  tiff = "TIFF", webp = "WebP", ppm = "PPM", pgm = "PGM", pnm = "PNM", pdf = "PDF", svg = "SVG"}
-
 local function write(who, path, x)
   check_text(who, "the file name", path)
-  local ending = path:match "%.(%w+)$"
-  if ending and OTHERS[ending:lower()] then
-    error(("%s: what is written is PNG, the name says %s: %s; name it .png"):format(who,
-      OTHERS[ending:lower()], path), 3)
-  end
+  local misnamed = ending(path)
+  if misnamed then error(who .. ": " .. misnamed, 3) end
   check_picture(who, x, 3)
   local c = x.ndim == 3 and x:size(1) or 1
   if x.ndim == 4 or x:numel() == 0 or (c ~= 1 and c ~= 3 and c ~= 4) then
@@ -154,7 +148,8 @@ function image.write(path, x)
   return done, message
 end
 
---- Like `write`, but raises when the file cannot be written.
+--- Like `write`, a PNG whatever the name's ending (one of another format is refused), but raises
+--- when the file cannot be written.
 ---@param path string
 ---@param x table
 --- Example:

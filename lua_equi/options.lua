@@ -48,8 +48,7 @@ end
 
 local function list_valid(defaults)
   local names = sorted_keys(defaults)
-  if #names == 0 then return "it has no options", names end
-  return "options are " .. table.concat(names, ", "), names
+  return #names == 0 and "it has no options" or "options are " .. table.concat(names, ", "), names
 end
 
 -- Returns what is wrong with one given key, or nil.
@@ -62,21 +61,19 @@ local function wrong_key(key, value, defaults)
     end
     local ours = elsewhere.options[key]
     local near = defaults[ours] ~= nil and ours or nearest(key, names)
-    local hint = near and ('; did you mean "%s"?'):format(near) or ""
-    return ('no option "%s"; %s%s'):format(key, valid, hint)
+    return ('no option "%s"; %s%s'):format(key, valid,
+      near and ('; did you mean "%s"?'):format(near) or "")
   end
   if getmetatable(default) ~= any_mt and type(value) ~= type(default) then
     return ("option %s must be a %s, got %s (a %s)"):format(key, type(default), show(value),
       type(value))
   end
-  return nil
 end
 
 --- Checks the trailing option table of a Lua function and fills in the defaults.
 --- Unknown keys are refused with the valid ones listed; a value must be of its default's type
---- unless the default is `options.any(default)`. Raises at the line that called the function, the
---- first outside of this library (call it as `local o = options.check(...)`: in a tail call the
---- function itself would be taken for its caller).
+--- unless the default is `options.any(default)`. Raises at the first line outside of this library
+--- (call it as `local o = options.check(...)`: a tail call would lose that line).
 ---@param who string name of the function, as the user writes it
 ---@param given table? what the user passed
 ---@param defaults table<string, any> every valid key with its default

@@ -8,6 +8,7 @@
 --     p:line({0, 100, 200}, {2.1, 0.7, 0.2}, {label = "LSTM"})
 --     p:save "loss.png"
 local axis = require "lua_equi.plot.axis"
+local ending = require "lua_equi.formats.ending"
 
 local plot = {}
 local figure = {}
@@ -394,6 +395,8 @@ function figure:save(path)
   if type(path) ~= "string" then
     fail(3, "plot.save: the path is a %s; give a file name", type(path))
   end
+  local misnamed = ending(path)
+  if misnamed then fail(3, "plot.save: %s", misnamed) end
   local bytes, height, width, channels = draw(self, "plot.save")
   local core = require "lua_equi.core" -- only here: a plot is drawn without it
   local pixels = core.frombytes(bytes, {height, width, channels}, {dtype = "u8"})

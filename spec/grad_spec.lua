@@ -401,6 +401,15 @@ describe("debug mode", function()
   before_each(function() equi.debug(true) end)
   after_each(function() equi.debug(false) end)
 
+  it("is switched by true and false only, as is recording", function()
+    assert.matches('debug: on must be true or false, got "x"',
+      message_of(function() return equi.debug "x" end), 1, true)
+    assert.matches("grad_enabled: on must be true or false, got 0",
+      message_of(function() return equi.grad_enabled(0) end), 1, true)
+    assert.is_true(equi.debug())
+    assert.is_true(equi.grad_enabled())
+  end)
+
   it("names the op and the line where NaN appears, forward", function()
     local x = equi.tensor{-1}
     local text = "spec/grad_spec.lua:%d: log: first NaN appeared in the result of log"

@@ -64,6 +64,11 @@ describe("optim", function()
     end
   end)
 
+  it("has its groups under PyTorch's name too", function()
+    local opt = optim.sgd {start()}
+    assert.equal(opt.groups, opt.param_groups)
+  end)
+
   it("gives groups their own options and leaves weights without a gradient alone", function()
     local a, b, c = start(2), start(2), start(2)
     local opt = optim.sgd({{params = {a}, lr = 0.5}, {params = {w = b}}, {params = {c}}},

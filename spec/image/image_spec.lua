@@ -211,6 +211,21 @@ describe("image files", function()
     end
   end)
 
+  it("are not written under the name of another format", function()
+    for _, name in ipairs {"x.jpg", "x.JPEG", "x.gif"} do
+      local path = folder .. "/" .. name
+      for _, write in ipairs {image.save, image.write} do
+        local ok, text = pcall(function() write(path, equi.ones(2, 2)) end)
+        assert.is_false(ok)
+        assert.matches("^[^:]*image_spec%.lua:%d+: image%.%a+: what is written is PNG, ", text)
+      end
+      assert.is_nil(io.open(path))
+    end
+    local path = folder .. "/x.of.2024"
+    image.save(path, equi.ones(2, 2))
+    assert.equal(4, image.load(path, {channels = 1}):numel())
+  end)
+
   it("take floats from 0 to 1, and masks", function()
     local path = folder .. "/x.png"
     image.save(path, equi.tensor({{-1, 0, 0.5}, {0.9999, 1, 7}}))

@@ -19,7 +19,7 @@ describe("scripts/get_data.lua", function()
 
   it("says what is wrong with the command", function()
     assert.same({'get_data.lua: no data set "cifar11"; there are cifar10, cifar10-npm, cifar100, '
-      .. "hymenoptera\n", 2}, {run "cifar11"})
+      .. 'hymenoptera; did you mean "cifar10"?\n', 2}, {run "cifar11"})
     local text, code = run ""
     assert.equal(2, code)
     assert.matches("^get_data.lua: name a data set", text)

@@ -30,8 +30,8 @@ describe("scripts/get_weights.lua", function()
     assert.same({"get_weights.lua: name a network, as in get_weights.lua resnet20; --list prints "
       .. "those that are known\n", 2}, {text, code})
     text, code = run "resnet21"
-    assert.same({2, 'get_weights.lua: no network "resnet21"; --list prints those that are '
-      .. "known\n"},
+    assert.same({2, 'get_weights.lua: no network "resnet21"; did you mean "resnet20"? '
+      .. "--list prints those that are known\n"},
       {code, text})
     text, code = run "--nmes resnet20"
     assert.equal(2, code)

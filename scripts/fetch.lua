@@ -14,7 +14,9 @@ local BROKEN = {[18] = true, [28] = true, [56] = true} -- the connection, in the
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 local function run(command)
-  local ok, _, code = os.execute(command)
+  local ok, how, code = os.execute(command)
+  -- Ctrl-C goes to the program below too, and only that one dies of it
+  if how == "signal" and code == 2 or code == 130 then error("interrupted!", 0) end
   return ok and 0 or code
 end
 

@@ -11,6 +11,7 @@ package.path = here .. "?.lua;" .. here .. "?/init.lua;" .. package.path
 package.cpath = here .. "?.so;" .. package.cpath
 
 local equi = require "lua_equi"
+local command = require "scripts.command".new "get_data.lua"
 local fetch = require "scripts.fetch"
 local nearest = require "lua_equi.nearest"
 local options = require "lua_equi.options"
@@ -27,9 +28,9 @@ local CIFAR10 = {
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
-local function run(command) return (os.execute(command)) == true end
+local function run(line) return (os.execute(line)) == true end
 
-local function has(command) return run("command -v " .. command .. " >/dev/null 2>&1") end
+local function has(program) return run("command -v " .. program .. " >/dev/null 2>&1") end
 
 local function exists(path)
   local f = io.open(path, "rb")
@@ -195,32 +196,34 @@ local function get(opt, name)
   return content, folder, "fetched"
 end
 
-local opt = options.parse(declared, fetch.words_first(arg))
-if opt.list then
-  print_list()
-  os.exit(0)
-end
-for _, name in ipairs(opt.names) do
-  if not known[name] then
-    local near = nearest(name, order)
-    io.stderr:write(('get_data.lua: no data set "%s"; there are %s%s\n'):format(name,
-      table.concat(order, ", "), near and ('; did you mean "%s"?'):format(near) or ""))
-    os.exit(2)
+local function main()
+  local opt = options.parse(declared, fetch.words_first(arg))
+  if opt.list then
+    print_list()
+    os.exit(0)
   end
-end
-if #opt.names == 0 then
-  io.stderr:write("get_data.lua: name a data set, as in get_data.lua cifar10; --list prints those "
-    .. "that are known\n")
-  os.exit(2)
-end
-local all_well = true
-for _, name in ipairs(opt.names) do
-  local content, folder, how = get(opt, name)
-  if content then
-    print(("%s: %s, %s, %s"):format(name, folder, how, content))
-  else
-    io.stderr:write(("get_data.lua: %s: %s\n"):format(name, folder))
-    all_well = false
+  for _, name in ipairs(opt.names) do
+    if not known[name] then
+      local near = nearest(name, order)
+      command:fail('no data set "%s"; there are %s%s', name, table.concat(order, ", "),
+        near and ('; did you mean "%s"?'):format(near) or "")
+    end
   end
+  if #opt.names == 0 then
+    command:fail("name a data set, as in get_data.lua cifar10; --list prints those that are known")
+  end
+  local all_well = true
+  for _, name in ipairs(opt.names) do
+    local content, folder, how = get(opt, name)
+    if content then
+      print(("%s: %s, %s, %s"):format(name, folder, how, content))
+    else
+      io.stderr:write(("get_data.lua: %s: %s\n"):format(name, folder))
+      all_well = false
+    end
+  end
+  os.exit(all_well)
 end
-os.exit(all_well)
+
+command.leaves = "what has arrived is kept, and the same command goes on"
+command:run(main)

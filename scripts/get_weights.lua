@@ -10,6 +10,7 @@ package.path = here .. "?.lua;" .. here .. "?/init.lua;" .. package.path
 package.cpath = here .. "?.so;" .. package.cpath
 
 local equi = require "lua_equi"
+local command = require "scripts.command".new "get_weights.lua"
 local fetch = require "scripts.fetch"
 local nearest = require "lua_equi.nearest"
 local options = require "lua_equi.options"
@@ -78,29 +79,31 @@ local function get(opt, entry)
   return true
 end
 
-local opt = options.parse(declared, fetch.words_first(arg))
-if opt.list then
-  print_list()
-  os.exit(0)
-end
-local wanted = {}
-for i, name in ipairs(opt.names) do
-  wanted[i] = known[name]
-  if not wanted[i] then
-    local names = {}
-    for network in pairs(known) do names[#names + 1] = network end
-    table.sort(names)
-    local near = nearest(name, names)
-    io.stderr:write(('get_weights.lua: no network "%s"; %s--list prints those that are known\n')
-      :format(name, near and ('did you mean "%s"? '):format(near) or ""))
-    os.exit(2)
+local function main()
+  local opt = options.parse(declared, fetch.words_first(arg))
+  if opt.list then
+    print_list()
+    os.exit(0)
   end
+  local wanted = {}
+  for i, name in ipairs(opt.names) do
+    wanted[i] = known[name]
+    if not wanted[i] then
+      local names = table.move(order, 1, #order, 1, {})
+      table.sort(names)
+      local near = nearest(name, names)
+      command:fail('no network "%s"; %s--list prints those that are known', name,
+        near and ('did you mean "%s"? '):format(near) or "")
+    end
+  end
+  if #wanted == 0 then
+    command:fail("name a network, as in get_weights.lua resnet20; --list prints those that are "
+      .. "known")
+  end
+  local all_well = true
+  for _, entry in ipairs(wanted) do all_well = get(opt, entry) and all_well end
+  os.exit(all_well)
 end
-if #wanted == 0 then
-  io.stderr:write("get_weights.lua: name a network, as in get_weights.lua resnet20; --list prints "
-    .. "those that are known\n")
-  os.exit(2)
-end
-local all_well = true
-for _, entry in ipairs(wanted) do all_well = get(opt, entry) and all_well end
-os.exit(all_well)
+
+command.leaves = "what has arrived is kept, and the same command goes on"
+command:run(main)

@@ -10,6 +10,7 @@ package.path = here .. "?.lua;" .. here .. "?/init.lua;" .. here .. "scripts/?.l
 package.cpath = here .. "?.so;" .. package.cpath
 
 local equi = require "lua_equi"
+local command = require "scripts.command".new "images.lua"
 local data = require "images.data"
 local json = require "lua_equi.json"
 local networks = require "images.networks"
@@ -59,7 +60,7 @@ local declared = options.declare {
   {"schedule", "auto", choices = {"auto", "constant", "steps", "cosine"}, doc = "learning rate"},
   {"augment", {"auto"}, choices = {"auto", "none", "crop", "flip", "rot90"},
    doc = "random moves of training images, in every method"},
-  {"equal_compute", true, doc = "plain networks train |G| times as many epochs, so that they cost "
+  {"equal_compute", true, doc = "that plain networks train |G| times as many epochs, and so cost "
     .. "as many passes of the backbone as equi-tuned ones, whose every step runs the orbit"},
   {"frozen_norm", false, doc = "batch norm keeps its pretrained statistics"},
   {"holdout", 0.1, above = 0, below = 1, doc = "part of the training images kept for validation"},
@@ -73,32 +74,19 @@ local declared = options.declare {
     .. "batches in parts; 0: no limit"},
   {"out", "", saved = false, doc = "folder for results; default: out/images, out/demo, out/tiny"},
   {"resume", false, saved = false, doc = "skip finished runs, go on from the last checkpoint"},
-  {"force", false, saved = false, doc = "go on, or overwrite results, with other options too"},
+  {"force", false, saved = false, doc = "overwrite results of other options; with --resume, runs "
+    .. "whose options are others begin anew"},
   {"ship", "", saved = false, doc = "with scratch: put the weights beside the models under this "
     .. "name, with the recipe and the log"},
   {"report", false, saved = false, doc = "only print the table of the results in --out"},
   {"markdown", false, saved = false, doc = "print that table as Markdown"},
   {"threads", 0, min = 0, saved = false, doc = "results do not depend on it; 0: all cores, or 1 "
     .. "with tiny"},
-  {"demo", false, doc = "the shipped network, equi-tuned without training, on CIFAR-10 if it is "
-    .. "there, else on a drawn picture"},
-  {"tiny", false, doc = "a run of seconds on generated pictures, to see that everything works"},
+  {"demo", false, doc = "the shipped network, or that of --weights, equi-tuned without training, "
+    .. "on CIFAR-10 if it is there, else on a drawn picture; options that are given win"},
+  {"tiny", false, doc = "a run of seconds on generated pictures, to see that everything works; "
+    .. "without --weights a network is trained on them first"},
 }
-
-local function fail(...)
-  os.exit(io.stderr:write("images.lua: ", string.format(...), "\n") and 2)
-end
-
--- Failures of files and the like, as one sentence.
-local function attempt(f, ...)
-  local got = table.pack(pcall(f, ...))
-  if not got[1] then
-    local text = tostring(got[2])
-    if text:find "interrupted!" then error(text, 0) end
-    fail("%s", (text:gsub("^[^\n]-:%d+: ", ""):match "^[^\n]*"))
-  end
-  return table.unpack(got, 2, got.n)
-end
 
 -- ---- options ----
 
@@ -124,14 +112,15 @@ local function complete(opt)
   end
 end
 
+-- What --tiny and --demo make shorter, unless the command line says otherwise.
 local function shorten(opt)
+  if opt.tiny and opt.demo then command:fail("--tiny and --demo are two sizes; give one") end
   if opt.tiny then
-    local small = {epochs = 1, lr = 0.02, subset = 48, test_subset = 40, threads = 1}
-    for name, value in pairs(small) do opt[name] = opt[name] == 0 and value or opt[name] end
-    opt.data, opt.rows = "toy", 30
+    options.preset(opt, {epochs = 1, lr = 0.02, subset = 48, test_subset = 40, threads = 1,
+      data = "toy", rows = 30})
   elseif opt.demo then
-    opt.task, opt.weights, opt.backbone, opt.data = "evaluate", "cifar10", "resnet20", "cifar10"
-    opt.combine, opt.test_subset = {"mean", "best"}, opt.test_subset > 0 and opt.test_subset or 1000
+    options.preset(opt, {task = "evaluate", weights = "cifar10", backbone = "resnet20",
+      data = "cifar10", combine = {"mean", "best"}, test_subset = 1000})
   end
 end
 
@@ -178,20 +167,24 @@ local function methods_of(opt)
   return list
 end
 
--- Nothing is drawn at random in an untrained network that is only averaged: one seed is enough.
--- A network to start from, where none is at hand: trained on the toy set first.
-local function pretrained(opt, run)
-  local first = {}
+-- A network to start from, where none is at hand: trained on the images of --tiny first.
+local function pretraining(opt)
+  local first = setmetatable({}, getmetatable(opt))
   for name, value in pairs(opt) do first[name] = value end
-  setmetatable(first, getmetatable(opt))
-  first.task, first.epochs, first.subset, first.augment = "scratch", 6, 0, {"none"}
+  first.task, first.epochs, first.augment = "scratch", 6, {"none"}
+  first.subset = opt.data == "toy" and 0 or 160 -- as many as there are toys
   local one = single(first, "scratch", nil, opt.seeds[1])
-  run(one)
-  return one.dir .. "/weights.safetensors"
+  one.first = true
+  return one
 end
 
+-- Nothing is drawn at random in an untrained network that is only averaged: one seed is enough.
 local function all_runs(opt)
   local list = {}
+  if opt.tiny and opt.task ~= "scratch" and opt.weights == "" then
+    list[1] = pretraining(opt)
+    opt.weights = list[1].dir .. "/weights.safetensors"
+  end
   for _, method in ipairs(methods_of(opt)) do
     for _, combine in ipairs(method:find "^equi" and opt.combine or {false}) do
       local drawn = trains[method] or combine == "weighted" or combine == "canonical"
@@ -206,12 +199,16 @@ end
 -- Nothing that other options made is overwritten or gone on with, unless asked for.
 local function protect(one)
   for _, file in ipairs {"/result.json", one.resume and "/train.safetensors" or nil} do
-    local text, message = results.conflict(one.dir .. file, one.saved)
-    if message then fail("%s", message) end
-    if text then
-      fail("%s%s has other options: %s; take another --out, or --force", one.dir, file, text)
-    end
+    command:protect(one.dir .. file, one.saved)
   end
+end
+
+-- Whether a stage goes on with its checkpoint. More epochs than it was made for continue it, where
+-- the learning rate does not depend on how many there are.
+local function resumes(one, file)
+  command.checkpoint = one.dir .. file
+  return one.resume and command:goes_on(command.checkpoint, one.saved,
+    {longer = one.schedule == "constant" and "epochs" or nil, unit = 1})
 end
 
 -- ---- columns of tables ----
@@ -220,6 +217,7 @@ local columns = {
   {field = "upright", format = "%.2f"}, {field = "90", format = "%.2f"},
   {field = "180", format = "%.2f"}, {field = "270", format = "%.2f"},
   {field = "hflip", format = "%.2f"}, {field = "vflip", format = "%.2f"},
+  {field = "transpose", format = "%.2f"}, {field = "antitranspose", format = "%.2f"},
   {field = "random", format = "%.2f"},
   {field = "gap", format = "%.0e", title = "logits' gap", worst = true},
   {field = "validation", format = "%.2f"},
@@ -302,7 +300,8 @@ local function teach(one, model, network, parts, set)
     seed = one.seed, augment = one.augment, frozen_norm = one.frozen_norm,
     moves = one.method == "plain_augmented" and networks.action(one.group) or nil,
     group = one.method ~= "scratch" and one.group or nil, rows = one.train_rows,
-    evaluated_rows = one.rows, dir = one.dir, resume = one.resume, saved = one.saved,
+    evaluated_rows = one.rows, dir = one.dir, resume = resumes(one, "/train.safetensors"),
+    saved = one.saved,
     label = ("%s seed %d"):format(one.label, one.seed),
   }
 end
@@ -323,11 +322,11 @@ local function write_result(one, network, result)
     local recipe = json.encode(one.saved, {sort = true})
     local ok, message = equi.safetensors.write(one.dir .. "/weights.safetensors",
       network:state_dict(), {recipe = recipe, result = json.encode(result.rows[1], {sort = true})})
-    if not ok then fail("%s", message) end
+    if not ok then command:fail("%s", message) end
   end
   local text = json.encode(result, {sort = true, indent = 2})
   local ok, message = equi.write_file_atomic(one.dir .. "/result.json", {text})
-  if not ok then fail("%s", message) end
+  if not ok then command:fail("%s", message) end
 end
 
 -- Weights that come with the models, with how they were made and what they do.
@@ -353,33 +352,33 @@ local function ship(one, name)
   for path, text in pairs {[target] = read(one.dir .. "/weights.safetensors"),
                            [target:gsub("safetensors$", "md")] = table.concat(lines, "\n")} do
     local ok, message = equi.write_file_atomic(path, {text})
-    if not ok then fail("%s", message) end
+    if not ok then command:fail("%s", message) end
   end
   io.stderr:write("wrote ", target, " and its description\n")
 end
 
 -- Reads a finished result when going on, else runs. Nil for a network that knows nothing yet.
 local function run(one)
-  local finished = one.resume and json.read(one.dir .. "/result.json")
+  local finished = one.resume and command.finished(one.dir .. "/result.json", one.saved)
   if finished then return finished end
+  one.is_new = true
   equi.seed(one.seed)
-  local set = attempt(data.open, one)
-  local model, network, parts = attempt(make_model, one, set, trains[one.method])
+  local set = command:try(data.open, one)
+  local model, network, parts = command:try(make_model, one, set, trains[one.method])
   if not model then
     io.stderr:write(one.label, ": left out, the last layer is new and has learned nothing\n")
     return nil
   end
-  if not os.execute(("mkdir -p '%s' 2>/dev/null"):format(one.dir:gsub("'", "'\\''"))) then
-    fail("cannot make the folder %s", one.dir)
-  end
+  command:make_folder(one.dir)
   data.prepare(set, network.preprocessing)
   if parts.pick then
     stages.orient(parts.pick, {train = set.train, batch = 64, epochs = one.orient_epochs,
-      seed = one.seed, dir = one.dir, saved = one.saved, resume = one.resume,
+      seed = one.seed, dir = one.dir, saved = one.saved,
+      resume = resumes(one, "/orientation.safetensors"),
       label = one.label .. ", orientation"})
   end
   local trained = trains[one.method] and teach(one, model, network, parts, set) or nil
-  local report = attempt(stages.measure, model, set.test, {group = one.group, rows = one.rows,
+  local report = command:try(stages.measure, model, set.test, {group = one.group, rows = one.rows,
     label = one.label .. ", test"})
   local result = {options = one.saved, data = one.data, backbone = one.backbone, seed = one.seed,
     parameters = equi.nn.count(network), moves = report.moves, confusion = report.confusion,
@@ -400,7 +399,7 @@ local function print_table(list, markdown)
   table.sort(list, function(a, b)
     local x, y = a.data .. a.backbone .. a.options.group, b.data .. b.backbone .. b.options.group
     if x ~= y then return x < y end
-    local m, n = rank[a.options.method], rank[b.options.method]
+    local m, n = rank[a.options.method] or 0, rank[b.options.method] or 0
     if m ~= n then return m < n end
     return a.place < b.place
   end)
@@ -415,38 +414,34 @@ local function main()
   shorten(opt)
   complete(opt)
   if opt.report then
-    local list, message = results.read(opt.out)
-    return print_table(list or fail("%s", message), opt.markdown)
+    return print_table(command:results(opt.out, {"backbone", "data", "moves"}), opt.markdown)
   end
   if opt.threads > 0 then equi.threads(opt.threads) end
   for _, kind in ipairs(opt.head == "features" and opt.combine or {}) do
     if kind == "best" then
-      fail("--head features goes without --combine best, which chooses by probabilities")
+      command:fail("--head features goes without --combine best, which chooses by probabilities")
     end
   end
   if opt.ship ~= "" and (opt.task ~= "scratch" or opt.ship:find "[^%w_]") then
-    fail("--ship goes with --task scratch, and a name of letters, digits and _; got %s", opt.ship)
+    command:fail("--ship goes with --task scratch, and a name of letters, digits and _; got %s",
+      opt.ship)
   end
-  if opt.demo and not data.find(opt) then return attempt(require "images.demo") end
-  if opt.tiny and opt.task ~= "scratch" and opt.weights == "" then
-    opt.weights = pretrained(opt, run)
+  if opt.demo and opt.data == "cifar10" and opt.data_dir == "" and not data.find(opt) then
+    return command:try(require "images.demo", opt)
   end
   local list, done = all_runs(opt), {}
   if not opt.force then
     for _, one in ipairs(list) do protect(one) end
   end
-  for _, one in ipairs(list) do done[#done + 1] = run(one) end
+  for _, one in ipairs(list) do
+    done[#done + 1] = run(one)
+    -- what starts from a network that was trained just now was not computed from it
+    if one.first and one.is_new then
+      for _, other in ipairs(list) do other.resume = false end
+    end
+  end
   if opt.ship ~= "" then ship(list[1], opt.ship) end
   if #done > 0 then print_table(done) end
 end
 
--- Ctrl-C leaves checkpoints to go on from, and no traceback.
-local ok, message = xpcall(main, function(problem)
-  if tostring(problem):find "interrupted!" then return nil end
-  return debug.traceback(problem, 2)
-end)
-if not ok then
-  io.stderr:write(message or "images.lua: interrupted; the same command with --resume goes on",
-    "\n")
-  os.exit(message and 1 or 130)
-end
+command:run(main)

@@ -1,5 +1,5 @@
---- The shipped network without any data: what it says of a drawn picture, turned four times, as it
---- is and equi-tuned.
+--- A network without any data: what it says of a drawn picture, moved by a group, as it is and
+--- equi-tuned.
 local equi = require "lua_equi"
 local cifar = equi.data.cifar
 local log = require "lua_equi.log"
@@ -24,19 +24,27 @@ local function answer(model, x)
   return ("%s %.0f %%"):format(cifar.classes[class:item()], 100 * p:item())
 end
 
-return function()
-  local network = equi.models.resnet {depth = 20, weights = "cifar10"}:eval()
-  local action = networks.action "c4"
-  local models = {network}
-  for i, kind in ipairs {"mean", "best"} do
-    models[i + 1] = networks.equituned(network, {group = "c4", combine = kind, head = "logits"})
+--- Prints what the network and its equituned versions say.
+---@param o table options of the command: backbone, weights, group, combine, head, ...
+return function(o)
+  local network, fresh = networks.build(o.backbone, #cifar.classes, {weights = o.weights,
+    seed = o.seeds[1], pixels = o.pixels, resize = o.resize, crop = o.crop})
+  if fresh then
+    error("these weights are not for CIFAR-10's classes: the last layer would know nothing", 0)
+  end
+  network:eval()
+  local action = networks.action(o.group)
+  local models, rows = {network}, {{"moved by", "plain"}}
+  for i, kind in ipairs(o.combine) do
+    models[i + 1] = equi.nn.eval(networks.equituned(network, {group = o.group, combine = kind,
+      head = o.head}))
+    rows[1][i + 2] = "equi-tuned, " .. kind
   end
   local p = network.preprocessing
   local picture = equi.image.normalize(draw(), {mean = p.mean, std = p.std})
-  local rows = {{"turned by", "plain", "equi-tuned, mean", "equi-tuned, best"}}
   for i, g in ipairs(action.group:elements()) do
     local x = action(g, picture)
-    rows[i + 1] = {networks.groups.c4.moves[tostring(g)]}
+    rows[i + 1] = {networks.groups[o.group].moves[tostring(g)]}
     for k, model in ipairs(models) do rows[i + 1][k + 1] = answer(model, x) end
   end
   print "CIFAR-10 is not here (scripts/get_data.lua fetches it), so this is about a drawn picture:"

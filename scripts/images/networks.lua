@@ -70,6 +70,12 @@ function networks.build(name, classes, o)
   if o.weights ~= "" then
     local network = file .. (options.depth or options.version or "")
     local path = equi.models.backbone.weights_path(network, o.weights)
+    local f = path == o.weights or io.open(path, "rb")
+    if not f then
+      error(('no weights "%s" of %s come with the models; give --weights FILE, such as one that '
+        .. "scripts/get_weights.lua fetches"):format(o.weights, network), 0)
+    end
+    if f ~= true then f:close() end
     state = equi.load_weights(path)
   end
   given.weights = state

@@ -34,6 +34,14 @@ describe("scripts/get_data.lua", function()
     assert.same({}, files.list(folder)) -- no empty folder is left behind
   end)
 
+  it("ends at Ctrl-C with 130 and one sentence", function()
+    files.write(folder .. "/curl", "#!/bin/sh\nkill -INT $$\n") -- as Ctrl-C ends it
+    local command = "chmod +x %s/curl; PATH=%s:$PATH lua5.4 scripts/get_data.lua hymenoptera "
+      .. "--quiet --out %s 2>&1; echo $?"
+    assert.equal("get_data.lua: interrupted; what has arrived is kept, and the same command goes on"
+      .. "\n130\n", files.shell(command:format(folder, folder, folder)))
+  end)
+
   it("refuses an archive with another checksum", function()
     local source = files.folder()
     files.write(source .. "/hymenoptera_data.zip", "no pictures")

@@ -1,6 +1,7 @@
 -- scripts/images.lua as a command: help, wrong options, tiny runs of every method and combination,
 -- resuming, feature extraction, memory limits, the report.
 local equi = require "lua_equi"
+local files = require "spec.support.files"
 local json = require "lua_equi.json"
 
 local function run(words)
@@ -12,6 +13,12 @@ local function run(words)
   f:close()
   os.remove(out)
   return text, ok and 0 or code
+end
+
+-- The same where no data set has been fetched.
+local function without_data(words)
+  return files.shell("XDG_CACHE_HOME=/no/such/folder lua5.4 scripts/images.lua " .. words
+    .. " 2>&1 < /dev/null; echo $?")
 end
 
 local function exists(path)
@@ -70,6 +77,9 @@ describe("scripts/images.lua", function()
     {"--data folder:no/such", "no/such"}, {"--weights no/such.pth --tiny", "no/such.pth"},
     {"--head features --combine best", "goes without --combine best"},
     {"--ship x --task tune", "goes with --task scratch"},
+    {"--tiny --demo", "--tiny and --demo are two sizes; give one"},
+    {"--demo --weights none --backbone resnet32", 'no weights "none" of resnet32 come with the '
+      .. "models; give --weights FILE"},
     {"--report --out no/such/folder", "no results in no/such/folder"},
     {"--data cifar10 --data-dir no/such/folder", "no/such/folder"},
   } do
@@ -138,7 +148,12 @@ describe("scripts/images.lua", function()
     for _, method in ipairs {"plain_tuned", "plain_augmented"} do
       local r = row(folder, "d4-" .. method .. "-0")
       assert.equal(8, r.epochs)
-      assert.is_number(r.hflip and r.vflip)
+      assert.is_number(r.hflip and r.vflip and r.transpose and r.antitranspose)
+    end
+    local text = run("--report --out " .. folder)
+    for _, name in ipairs {"upright", "90", "180", "270", "hflip", "vflip", "transpose",
+                           "antitranspose"} do
+      assert.matches("  " .. name .. "  ", text, 1, true)
     end
     tiny "--methods plain_tuned --group hflip --no-equal-compute"
     local r = row(folder, "hflip-plain_tuned-0")
@@ -175,6 +190,78 @@ describe("scripts/images.lua", function()
     assert.is_true(whole == weights(path .. "train.safetensors"))
     local text = tiny(words .. "--epochs 2 --resume")
     assert.is_nil(text:find("wrote", 1, true))
+  end)
+
+  it("trains again what was made with other options, when forced to go on", function()
+    local words = "--methods plain_tuned --group vflip --resume "
+    tiny(words)
+    local path = folder .. "/toy-resnet20-vflip-plain_tuned-0/train.safetensors"
+    local before = weights(path)
+    local text = tiny(words .. "--momentum 0.5 --force")
+    assert.matches("train.safetensors has other options: momentum was 0.9, is 0.5; this stage "
+      .. "begins anew", text, 1, true)
+    assert.equal(0.5, select(2, row(folder, "vflip-plain_tuned-0")).options.momentum)
+    local after = weights(path)
+    assert.is_false(before == after)
+    tiny(words:gsub("%-%-resume", "--force") .. "--momentum 0.5")
+    assert.is_true(after == weights(path))
+  end)
+
+  it("computes again what starts from a network that was trained again", function()
+    local own = folder .. "/own"
+    local words = "--tiny --methods plain --out " .. own
+    local text = run(words)
+    assert.matches("scratch", text, 1, true)
+    assert.matches("plain", text, 1, true)
+    text = run(words .. " --resume --force --momentum 0.5")
+    assert.matches("c4-plain-0/result.json", text, 1, true)
+    assert.equal(row(own, "c4-scratch-0").loss, row(own, "c4-plain-0").loss)
+  end)
+
+  it("takes the options that are given also with --tiny and --demo", function()
+    local out = folder .. "/given"
+    local text, code = run(("--tiny --weights %s --methods plain --test-subset 20 --out %s"):format(
+      network, out))
+    assert.equal(0, code, text)
+    assert.same({20}, {select(2, row(out, "c4-plain-0")).images.test})
+    local cifar = folder .. "/cifar.safetensors"
+    equi.safetensors.save(cifar, equi.models.resnet {depth = 32, seed = 1}:state_dict())
+    text = without_data("--demo --backbone resnet32 --group flips --combine mean --weights "
+      .. cifar)
+    assert.matches("about a drawn picture", text, 1, true)
+    assert.matches("hflip", text, 1, true)
+    assert.is_nil(text:find("equi-tuned, best", 1, true), text)
+    assert.matches("\n0\n$", text)
+    text = without_data "--demo"
+    if text:find "no weights" then -- where none come with the models
+      assert.matches('^images.lua: no weights "cifar10" of resnet20 come with the models; give '
+        .. "%-%-weights FILE[^\n]*\n2\n$", text)
+    end
+  end)
+
+  it("reports its own results where others lie too", function()
+    local both = folder .. "/both"
+    os.execute(("mkdir -p '%s/add_jump-lstm-verbs2-mean-0'"):format(both))
+    equi.write_file_atomic(both .. "/add_jump-lstm-verbs2-mean-0/result.json",
+      {'{"split": "add_jump", "group_order": 2, "options": {}, "rows": [{"test": 1}]}'})
+    local text, code = run("--report --out " .. both)
+    assert.equal(2, code)
+    assert.equal("images.lua: there are no results of images.lua in " .. both .. ", only others\n",
+      text)
+    os.execute(("cp -r '%s/toy-resnet20-c4-plain-0' '%s'"):format(folder, both))
+    text, code = run("--report --out " .. both)
+    assert.equal(0, code, text)
+    assert.is_nil(text:find "add_jump")
+  end)
+
+  it("ends at Ctrl-C with 130 and one sentence that says how to go on", function()
+    local out = folder .. "/stopped"
+    local path = out .. "/toy-resnet20-c4-scratch-0/train.safetensors"
+    local words = "--tiny --task scratch --epochs 100000 --out " .. out
+    local text, code = files.interrupted("images.lua", words, path)
+    assert.equal(130, code)
+    assert.equal(("images.lua: interrupted; the checkpoint is %s; the same command with --resume "
+      .. "goes on\n"):format(path), text)
   end)
 
   it("does not overwrite what other options made", function()

@@ -36,7 +36,7 @@ local LEADS = {
   ["equi.zeros(2, {dtype = 'float32'})"] = 'got "float32"; write "f32"',
   ["x:to 'float64'"] = 'got "float64"; write "f64"',
   ["x:to 'half'"] = "there is no arithmetic in 16 bits",
-  ["x:sum {axis = 1}"] = "it is dim",
+  ["x:sum {axis = 1}"] = 'did you mean "dim"?',
   ["x:new_zeros(2)"] = "it is equi.zeros_like(x)", ["x:nelement()"] = "it is x:numel()",
   ["x:cuda()"] = CPU, ["x:cpu()"] = CPU, ["x.device"] = '"device"; ' .. CPU,
   ["x:half()"] = "numbers are computed in f32 or f64",

@@ -57,8 +57,8 @@ void eq_lua_check_keys(lua_State *L, int i, const char *who, const char *const *
     const char *list = lua_tostring(L, -1), *ours = eq_lua_elsewhere(L, "options", shown);
     bool has = false; /* whether that function has the option that it is elsewhere */
     for (int k = 0; ours && valid[k]; k++) has |= !strcmp(valid[k], ours);
-    luaL_error(L, "%s: no option \"%s\"; options are %s%s%s", who, shown, list,
-               has ? "; it is " : "", has ? ours : "");
+    luaL_error(L, "%s: no option \"%s\"; options are %s%s", who, shown, list,
+               has ? lua_pushfstring(L, "; did you mean \"%s\"?", ours) : "");
   }
 }
 

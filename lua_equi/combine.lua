@@ -12,6 +12,7 @@ local options = require "lua_equi.options"
 local mt = {
   __name = "combine",
   __tostring = function(self) return "combine." .. self.kind end,
+  __topic = function(self) return "combine." .. self.kind end, -- what equi.help shows of one
 }
 
 local combine = {}

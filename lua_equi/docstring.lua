@@ -19,9 +19,15 @@ local function declaration(line)
   end
 end
 
--- `basic.linear = module.class("linear", {`: a function made by another one, if it is documented.
-local function made(line, doc)
-  local name = doc and line:match "^([%w_]+%.[%w_]+)%s*=%s*[%w_.]+%s*[%({]"
+-- `basic.linear = module.class("linear", {`, `recurrent.lstm = class "lstm"`: what another function
+-- made, and any other value, if it is documented. A file may also return it: then the file's name
+-- is its name.
+local function made(line, doc, path)
+  if not doc then return nil end
+  local name = line:match "^([%w_]+%.[%w_]+)%s*="
+  if not name and (line:find "^return%s+[%w_.]+%s*%(" or line:find "^local%s+new%s*=") then
+    name = path:match "([%w_]+)%.lua$"
+  end
   if not name then return nil end
   local params = {}
   for _, p in ipairs(doc.params) do params[#params + 1] = (p.name:gsub("%?$", "")) end
@@ -43,22 +49,31 @@ local function add_tag(doc, tag, rest)
   end
 end
 
+-- A line below a tag belongs to it: `---@param` and `---@return` go on until a blank line.
+local function continue_tag(list, line)
+  local last, more = list[#list], " " .. line:match "^%s*(.-)%s*$"
+  if type(last) == "table" then last.text = last.text .. more else list[#list] = last .. more end
+end
+
 -- Sorts the lines of one block into summary, text, parameters, results and example.
 local function parse(block)
   local doc = {text = {}, params = {}, returns = {}, example = {}}
-  local into = doc.text
+  local into, tags = doc.text, {param = doc.params, ["return"] = doc.returns}
+  local open -- the list whose last entry goes on in the lines below it
   for _, line in ipairs(block) do
     local tag, rest = line:match "^@(%w+)%s*(.*)$"
     local inside = into == doc.example and (line == "" or line:find "^%s")
     if tag then
       add_tag(doc, tag, rest)
-      into = doc.text
+      into, open = doc.text, tags[tag]
+    elseif open and line ~= "" and not line:find "^Example:%s*$" then
+      continue_tag(open, line)
     elseif line:find "^Example:%s*$" then
-      into = doc.example
+      into, open = doc.example, nil
     elseif inside then
       into[#into + 1] = (line:gsub("^    ", ""))
     else
-      into = doc.text
+      into, open = doc.text, nil
       into[#into + 1] = line
     end
   end
@@ -104,8 +119,9 @@ function docstring.file(path)
       local doc = block and parse(block)
       local name, params = declaration(line)
       local by_call = not name
-      if by_call then name, params = made(line, doc) end
+      if by_call then name, params = made(line, doc, path) end
       if name then
+        name = name:gsub("^methods([.:])", path:match "([%w_]+)%.lua$" .. "%1")
         local entry = {name = name, params = params, line = number, doc = doc, made = by_call}
         file.functions[#file.functions + 1] = entry
       end
@@ -123,28 +139,65 @@ local function cached(path)
   return cache[path]
 end
 
--- The entry that fits(entry) in the file that defines f.
-local function entry_in_file(f, fits)
-  local info = debug.getinfo(f, "S")
-  local path = info.source:match "^@(.*)$"
-  local file, last = path and cached(path), nil
+-- The entry of a file that fits, with the path.
+local function find_entry(path, fits)
+  local file = path and cached(path)
   for _, entry in ipairs(file and file.functions or {}) do
-    if fits(entry, info.linedefined) then last = entry end
+    if fits(entry) then
+      entry.path = path
+      return entry
+    end
   end
-  if last then last.path = path end
-  return last
 end
 
-local function at_line(entry, line) return entry.line == line end
-local function around_line(entry, line) return entry.made and entry.line < line end
+local function source_of(f)
+  local info = debug.getinfo(f, "S")
+  return info.source:match "^@(.*)$", info.linedefined
+end
 
--- A constructor made from a table of functions holds that table: the docstring stands above it.
-local function maker_of(f)
+--- The documented entry of a file by the last part of its name: "linear" finds basic.linear.
+---@param path string
+---@param name string
+---@return table? entry as in docstring.file, with path
+--- Example:
+---     local docstring = require "lua_equi.docstring"
+---     local path = package.searchpath("lua_equi.combine", package.path)
+---     print(docstring.named(path, "mean").name)   --> combine.mean
+function docstring.named(path, name)
+  return find_entry(path, function(entry)
+    return entry.doc and entry.name:match "[%w_]+$" == name
+  end)
+end
+
+--- The entry of a class of modules: what stands above the place where its constructor is made, in
+--- the file of its forward or new.
+---@param class table metatable of a module
+---@return table? entry
+--- Example:
+---     local docstring = require "lua_equi.docstring"
+---     print(docstring.class(getmetatable(equi.nn.relu())).doc.summary)
+---     --> max(x, 0) in every element.
+function docstring.class(class)
+  local methods = rawget(class, "__index")
+  if type(rawget(class, "name")) ~= "string" or type(methods) ~= "table" then return nil end
+  for _, key in ipairs {"forward", "new"} do -- forward may be another model's, new a family's
+    local f = rawget(methods, key)
+    local path = type(f) == "function" and source_of(f)
+    local entry = path and docstring.named(path, class.name)
+    if entry then return entry end
+  end
+end
+
+-- A constructor of modules holds its class; the function that densenet's file returns holds one
+-- that does.
+local function class_of(f)
   for i = 1, 8 do
     local name, value = debug.getupvalue(f, i)
     if not name then return nil end
-    local new = type(value) == "table" and rawget(value, "new")
-    if type(new) == "function" then return new end
+    if type(value) == "table" and type(rawget(value, "name")) == "string"
+      and type(rawget(value, "__index")) == "table" then
+      return value
+    end
   end
 end
 
@@ -152,11 +205,19 @@ end
 ---@param f function
 ---@return table? entry as in docstring.file, with path; nil for C functions and typed-in code
 function docstring.of(f)
-  local entry = entry_in_file(f, at_line)
+  local path, line = source_of(f)
+  local entry = find_entry(path, function(e) return e.line == line end)
   if entry and entry.doc then return entry end
-  local new = maker_of(f)
-  return new and entry_in_file(new, around_line) or entry
+  local class = class_of(f)
+  return class and docstring.class(class) or entry
 end
+
+--- The file in which a function was defined; nil for C functions and typed-in code.
+---@param f function
+---@return string? path
+--- Example:
+---     print(require("lua_equi.docstring").path(equi.help):match "[%w_]+%.lua$")   --> repl.lua
+function docstring.path(f) return (source_of(f)) end
 
 --- The docstring at the top of a module's file.
 ---@param name string the module's name, as for require

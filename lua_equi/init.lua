@@ -15,6 +15,9 @@ equi.list_folder = nil     -- a part of equi.data.image_folder
 for _, name in ipairs {"read", "write", "resize", "batch", "pool", "max_pixels"} do
   equi["image_" .. name] = nil -- parts of equi.image and equi.data.loader
 end
+for _, name in ipairs {"build", "is_terminal", "use_kernels"} do
+  equi[name] = nil -- for equi.config, equi.log and specs: in equi.core
+end
 equi.core = core
 equi._VERSION = "lua_equi scm"
 for _, name in ipairs {"group", "action", "backend"} do strict(core[name], "equi." .. name) end
@@ -32,7 +35,7 @@ local lazy = {
   image = true,
   options = true, log = true, plot = true, json = true, models = true,
   load_weights = "weights", fuse = "fuse",
-  help = "repl", complete = "repl", config = "repl",
+  help = "repl", complete = "repl", config = "config",
 }
 
 -- A misspelt name would be "a nil value" in the middle of a formula; here it says what was meant.

@@ -67,6 +67,9 @@ end
 local optimizer = strict({}, "optimizer", nil, function() return {"groups", "state"} end)
 optimizer.__index = optimizer
 
+-- What equi.help shows of one.
+function optimizer.__topic(self) return "optim." .. self.name end
+
 function optimizer.__tostring(self)
   local n = 0
   for _, g in ipairs(self.groups) do n = n + #g.params end

@@ -1,4 +1,4 @@
---- What a person at the prompt needs: help, completion, and what this build is.
+--- What a person at the prompt needs: help and completion.
 --
 -- All text comes from where things are defined: the rows of ops, the tables of C functions and the
 -- `---` lines above Lua functions. Everything is returned, nothing printed; the prompt shows it.
@@ -6,6 +6,7 @@ local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local docstring = require "lua_equi.docstring"
 local elsewhere = require "lua_equi.elsewhere"
+local public = require "lua_equi.public"
 
 local repl = {}
 
@@ -39,13 +40,17 @@ local function doc_entry(name, d)
   return {name = name, title = title, text = d.doc, example = d.example}
 end
 
-local function lua_entry(name, found)
+-- `value`: what has the name, if that is no function.
+local function lua_entry(name, found, value)
   local doc = found.doc or {text = {}, params = {}, returns = {}, example = {}}
   local params = {}
   for _, p in ipairs(doc.params) do params[#params + 1] = p.name .. ": " .. p.text end
   for _, r in ipairs(doc.returns) do params[#params + 1] = "-> " .. r end
-  return {name = name, title = name .. found.params, text = table.concat(doc.text, "\n"),
-          params = params, example = table.concat(doc.example, "\n"),
+  local meta = getmetatable(value)
+  local plain = value ~= nil and not (type(meta) == "table" and rawget(meta, "__call"))
+  return {name = name, title = name .. (plain and "" or found.params),
+          text = table.concat(doc.text, "\n"), params = params,
+          example = table.concat(doc.example, "\n"),
           where = ("%s:%d"):format(found.path, found.line)}
 end
 
@@ -129,7 +134,20 @@ end
 
 -- ---- help for each kind of thing ----
 
-local help_value
+local help_value, help_string
+
+local function module_path(t)
+  local name = module_name(t)
+  return name and package.searchpath(name, package.path)
+end
+
+-- A value that is no function, such as combine.mean: its docstring is in the file of its owner.
+local function help_named(owner, key, value, name)
+  if type(value) == "function" or type(owner) ~= "table" then return nil end
+  local path = module_path(owner)
+  local entry = path and docstring.named(path, key)
+  return entry and show(lua_entry(name, entry, value))
+end
 
 -- A word that only options have, such as "lr": the functions that take it.
 local function option(word)
@@ -176,7 +194,7 @@ local function in_families(word)
   end
 end
 
-local function help_string(topic)
+function help_string(topic)
   local word = topic:gsub("^equi[.:]", ""):gsub("^x:", ""):gsub("^tensor:", "")
   local e = known()[word] or known()[word:gsub("_$", "")]
   if e then
@@ -185,14 +203,16 @@ local function help_string(topic)
   end
   local method = core.methods[word]
   if type(method) == "function" then return help_value(method, "x:" .. word) end
-  local value = root()
+  local value, owner, key = root(), nil, nil
   for part in word:gmatch "[^.:]+" do
+    owner, key = value, part
     local ok, next_value = pcall(function() return value[part] end)
     value = ok and next_value or nil
     if value == nil then break end
   end
   local listed = not word:find "[.:]" and family(word)
-  local text = listed or value ~= nil and help_value(value, word)
+  local text = listed or value ~= nil and (help_named(owner, key, value, word)
+    or help_value(value, word))
   text = text or in_families(word) or word:find "^[%a_][%w_]*$" and option(word)
   if text then return text end
   local hint = elsewhere.hint("help", word, all_names())
@@ -200,45 +220,103 @@ local function help_string(topic)
     hint or "equi.help() lists what there is")
 end
 
--- The name under which a module of ours holds a function: nn.linear, not basic.linear.
-local function public_name(f)
-  for _, owner in ipairs(LUA_MODULES) do
-    for name, v in pairs(package.loaded["lua_equi." .. owner] or {}) do
-      if rawequal(v, f) then return ("%s.%s"):format(owner, name) end
-    end
-  end
-end
-
 local function help_function(f, name)
   local found = docstring.of(f)
-  if found then return show(lua_entry(name or public_name(f) or found.name, found)) end
+  if found then return show(lua_entry(name or public.name(f) or found.name, found)) end
   local own = name_of(f)
   local e = own and (known()[own] or known()[own:gsub("_$", "")])
   if e then return show(e) end
   return ("%s: a function without documentation"):format(name or own or tostring(f))
 end
 
+-- What stands beside a name in a list: the summary of what it is.
+local function summary(owner, key, v)
+  if type(v) == "function" then
+    local entry = docstring.of(v)
+    if entry then return entry.doc and entry.doc.summary or "" end
+    local own = name_of(v)
+    return own and known()[own] and first_line(known()[own].text) or ""
+  end
+  local call = type(v) == "table" and rawget(getmetatable(v) or {}, "__call")
+  local path = call and docstring.path(call) or module_path(owner)
+  local entry = path and docstring.named(path, key)
+  if entry then return entry.doc.summary end
+  local header = type(v) == "table" and module_name(v) and docstring.module(module_name(v))
+  return header and header.summary or type(v) == "table" and "table" or ""
+end
+
+local function list(out, t)
+  for _, key in ipairs(public.names(t)) do
+    out[#out + 1] = ("  %-20s %s"):format(key, summary(t, key, t[key]))
+  end
+end
+
 local function help_module(t, name)
-  local found = name or module_name(t)
   local full = module_name(t)
   local header, path = nil, nil
   if full then header, path = docstring.module(full) end
-  local out = {found or "table"}
+  local out = {name or full or "table"}
   if header then out[#out + 1] = indent(table.concat(header.text, "\n")) end
-  for _, key in ipairs(sorted_keys(t)) do
-    local v, about = t[key], ""
-    if type(v) == "function" then
-      local entry = docstring.of(v)
-      about = entry and entry.doc and entry.doc.summary or ""
-      local own = not entry and name_of(v)
-      if own and known()[own] then about = first_line(known()[own].text) end
-    elseif type(v) == "table" then
-      about = "table"
-    end
-    out[#out + 1] = ("  %-20s %s"):format(key, about)
-  end
+  list(out, t)
   if path then out[#out + 1] = "    " .. path end
   return table.concat(out, "\n")
+end
+
+-- The methods of an object, with those that its class has from another one.
+local function methods_of(class)
+  local all = {}
+  while type(class) == "table" do
+    for name, f in next, class do
+      local fits = type(name) == "string" and name:find "^%a" and type(f) == "function"
+      if fits and name ~= "new" and name ~= "build" and not all[name] then all[name] = f end
+    end
+    local meta = getmetatable(class)
+    class = type(meta) == "table" and rawget(meta, "__index")
+  end
+  return all
+end
+
+-- An object of a class written in Lua: what made it (a class of modules, or what __topic of the
+-- metatable names), and what can be done with it; its fields are its own matter.
+local function help_object(v, meta)
+  local out = {tostring(v):match "^[^\n]*"}
+  local entry = docstring.class(meta)
+  if entry then
+    out[#out + 1] = show(lua_entry(public.name(rawget(meta, "constructor")) or entry.name, entry))
+  elseif rawget(meta, "__topic") then
+    out[#out + 1] = help_string(rawget(meta, "__topic")(v))
+  end
+  local class = rawget(meta, "__index")
+  if type(class) == "table" then
+    local methods, lines = methods_of(class), {"methods:"}
+    for _, key in ipairs(sorted_keys(methods)) do
+      local about = summary(class, key, methods[key])
+      if about ~= "" then lines[#lines + 1] = ("  :%-19s %s"):format(key, about) end
+    end
+    if #lines > 1 then out[#out + 1] = table.concat(lines, "\n") end
+  end
+  return table.concat(out, "\n")
+end
+
+-- A table that is called like a function: its docstring, and what else is in it.
+local function help_callable(t, meta, name)
+  local full = module_name(t)
+  local path = docstring.path(rawget(meta, "__call"))
+  local entry = full and path and docstring.named(path, full:match "[%w_]+$")
+  if not entry then return nil end
+  local out = {show(lua_entry(name or public.name(t) or entry.name, entry, t))}
+  list(out, t)
+  return table.concat(out, "\n")
+end
+
+local function help_table(t, name)
+  local meta = getmetatable(t)
+  local call = type(meta) == "table" and rawget(meta, "__call")
+  if type(meta) ~= "table" or rawget(meta, "title") or module_name(t) and not call then
+    return help_module(t, name)
+  end
+  local callable = type(call) == "function" and module_name(t)
+  return callable and help_callable(t, meta, name) or help_object(t, meta)
 end
 
 local function help_tensor(x)
@@ -267,7 +345,7 @@ function help_value(v, name)
   local kind = type(v)
   if kind == "function" then return help_function(v, name) end
   if kind == "userdata" then return help_userdata(v) end
-  if kind == "table" then return help_module(v, name) end
+  if kind == "table" then return help_table(v, name) end
   return ("%s: %s %s"):format(name or "value", kind, tostring(v))
 end
 
@@ -391,47 +469,6 @@ function repl.complete(text, env)
   end
   table.sort(found)
   return found
-end
-
--- ---- what is built in ----
-
-local config = {}
-
-function config:__tostring()
-  local mb = function(n) return ("%.1f MB"):format(n / 1e6) end
-  local m = self.memory
-  local rows = {
-    {"version", self.version}, {"Lua", self.lua}, {"compiler", self.compiler}, {"simd", self.simd},
-    {"kernels", self.kernels},
-    {"BLAS", self.blas}, {"warning", self.warning}, {"OpenMP", self.openmp},
-    {"JPEG", self.jpeg or "not built in"},
-    {"threads", ("%d of %d"):format(self.threads, self.cores)},
-    {"memory", ("%s live, %s peak, %s cached, collects above %s"):format(
-      mb(m.live), mb(m.peak), mb(m.cached), mb(m.soft_limit))},
-    {"seed", tostring(self.seed)}, {"dtype", self.dtype}, {"debug", tostring(self.debug)},
-    {"conv", self.conv},
-  }
-  local out = {}
-  for _, row in ipairs(rows) do
-    if row[2] then out[#out + 1] = ("%-9s %s"):format(row[1], row[2]) end
-  end
-  return table.concat(out, "\n")
-end
-
---- What this build is and how it is set: a table that prints as a list.
---- Fields: version, lua, compiler, simd, kernels (the inner loop of f32 products: v4, v3 or base;
---- LUA_EQUI_SIMD in the environment picks one), blas, warning (or nil), openmp, jpeg (the library,
---- or nil), threads, cores, memory (as equi.memory()), seed, dtype, debug, conv (as
---- equi.conv_path).
----@return table config
---- Example:
----     print(equi.config().threads >= 1)   --> true
-function repl.config()
-  local c = core.build()
-  c.version, c.lua = root()._VERSION, _VERSION
-  c.threads, c.memory, c.seed = core.threads(), core.memory(), core.seed()
-  c.dtype, c.debug, c.conv = core.default_dtype(), core.debug(), (core.conv_path())
-  return setmetatable(c, config)
 end
 
 -- ---- line editors ----

@@ -34,7 +34,9 @@ end
 ---     print((select(2, pcall(function() return t.Linear end))):match "net: .*")
 ---     --> net: there is no "Linear"; did you mean "linear"?
 local function strict(t, title, load, more)
-  return setmetatable(t, {names = more, __index = function(_, name)
+  local meta = {names = more, title = title}
+  function meta.__tostring() return title .. ("; equi.help(%s) lists what it has"):format(title) end
+  function meta.__index(_, name)
     if type(name) ~= "string" or not name:find "^%a" then return nil end
     local value = load and load(name)
     if value ~= nil then
@@ -46,7 +48,8 @@ local function strict(t, title, load, more)
       or #names <= FEW and "it has " .. table.concat(names, ", ")
       or ('equi.help(%s) lists what there is'):format(title)
     error(('%s: there is no "%s"; %s'):format(title, name, hint), 2)
-  end})
+  end
+  return setmetatable(t, meta)
 end
 
 return strict

@@ -38,13 +38,32 @@ describe("make doc", function()
   end)
 
   it("covers Lua modules and says how often ops can be differentiated", function()
-    for _, part in ipairs{"## Lua: optim", "### basic.linear", "## Lua: seq2seq",
+    for _, part in ipairs{"## Lua: optim", "### nn.linear(", "## Lua: seq2seq",
                           "## What can be differentiated"} do
       assert.matches(part, reference:gsub("models%.", ""), 1, true)
     end
     assert.matches("### softmax\n.-%*differentiable twice%*", reference)
     assert.matches("### lstm\n.-%*differentiable once;", reference)
     assert.matches("### argmax\n.-%*no gradient", reference)
+  end)
+
+  it("has an entry for everything public that is called, by the name of the user", function()
+    local absent = {}
+    local public = require "lua_equi.public"
+    public.walk(function(name, value)
+      name = public.name(value) or name
+      local title = name:gsub("[_*<>]", "\\%0")
+      local last = title:match "[^.]+$"
+      local found = type(value) ~= "function"
+      for _, heading in ipairs {name .. "\n", title .. "(", "seq2seq:" .. last .. "("} do
+        found = found or reference:find("\n### " .. heading, 1, true) ~= nil
+      end
+      if not found then absent[#absent + 1] = name end
+    end)
+    assert.same({}, absent)
+    assert.matches("### nn.conv2d%(inputs, outputs, kernel, opts%)\n", reference)
+    assert.matches("\n%- `opts%?` table {stride = 1, [^\n]* padding\\_mode = \"zeros\"}\n",
+                   reference)
   end)
 
   it("writes annotations that are Lua", function()

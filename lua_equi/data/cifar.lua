@@ -23,9 +23,11 @@ local KINDS = {
 cifar.classes = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship",
   "truck"}
 
--- The number published with both sets' networks: mean and standard deviation of the training
--- pictures, from 0 to 1.
-cifar.mean, cifar.std = {0.4914, 0.4822, 0.4465}, {0.2470, 0.2435, 0.2616}
+--- The mean of the training pictures, from 0 to 1, as published with both sets' networks.
+cifar.mean = {0.4914, 0.4822, 0.4465}
+
+--- The standard deviation that goes with the mean.
+cifar.std = {0.2470, 0.2435, 0.2616}
 
 local function exists(path)
   local f = io.open(path, "rb")

@@ -8,7 +8,13 @@ local json = require "lua_equi.json"
 local nearest = require "lua_equi.nearest"
 local options = require "lua_equi.options"
 
-local vocabulary = {SOS = 1, EOS = 2}
+local vocabulary = {}
+
+--- The id of the word that answers start from.
+vocabulary.SOS = 1
+
+--- The id of the word that ends a sentence.
+vocabulary.EOS = 2
 
 local methods = {}
 local mt = {__index = methods, __name = "vocabulary"}

@@ -7,7 +7,7 @@ local module = require "lua_equi.nn.module"
 local walk = require "lua_equi.nn.walk"
 
 local classes = {}
-local base = {}
+local instance = {}
 local children_of, sorted_keys = walk.children_of, walk.sorted_keys
 
 -- ---- calling, with the path in messages ----
@@ -94,7 +94,7 @@ end
 --- Example:
 ---     print(equi.nn.linear(2, 3):class_name())   --> linear
 ---@return string
-function base:class_name() return getmetatable(self).name end
+function instance:class_name() return getmetatable(self).name end
 
 -- Worth a line: a module, or a table with something but numbers and names in it.
 local function has_parts(v)
@@ -135,7 +135,7 @@ end
 for _, name in ipairs {"parameters", "named_parameters", "state_dict", "load_state_dict", "load",
   "save", "modules", "children", "requires_grad_", "count", "to", "freeze", "unfreeze", "zero_grad",
   "train", "eval", "clone"} do
-  base[name] = module[name]
+  instance[name] = module[name]
   core.equitune_methods[name] = module[name]
 end
 
@@ -147,7 +147,7 @@ local unsuspected = {}
 local function absent(_, name)
   if unsuspected[name] or type(name) ~= "string" or not name:find "^%a" then return nil end
   local names = {"weight", "training"}
-  for method in pairs(base) do names[#names + 1] = method end
+  for method in pairs(instance) do names[#names + 1] = method end
   table.sort(names)
   local hint = elsewhere.of_module(name, names)
   unsuspected[name] = not hint
@@ -155,7 +155,7 @@ local function absent(_, name)
   if debug.getinfo(2, "S").what == "C" then return nil end
   error(('module: there is no "%s"; %s'):format(name, hint), 2)
 end
-setmetatable(base, {__index = absent})
+setmetatable(instance, {__index = absent})
 
 --- Declares a class of modules. new(self, ...) fills a fresh table; forward(self, ...) computes.
 ---
@@ -182,13 +182,13 @@ function classes.class(name, methods)
     end
   end
   local class = {name = name, buffers = methods.buffers or {}, extra = methods.extra, __call = call}
-  class.__index = setmetatable(methods, {__index = base})
+  class.__index = setmetatable(methods, {__index = instance})
   class.__tostring = function(self)
     local lines = {}
     describe(self, nil, 0, lines)
     return table.concat(lines, "\n")
   end
-  return function(...)
+  function class.constructor(...)
     local self = setmetatable({training = true}, class)
     local ok, problem = pcall(methods.new, self, ...)
     if not ok then
@@ -203,6 +203,7 @@ function classes.class(name, methods)
     end
     return self
   end
+  return class.constructor
 end
 
 return classes

@@ -76,7 +76,7 @@ local ctx = {
 }
 equi.threads(opt.threads)
 
-local build = equi.build()
+local build = equi.core.build()
 print(("%s: %s, %d cores, %s; %d thread%s"):format(ctx.date, ctx.cpu, build.cores, build.simd,
   opt.threads, opt.threads == 1 and "" or "s"))
 print(("lua_equi: %s, BLAS %s"):format(build.compiler, build.blas))

@@ -1,6 +1,7 @@
 --- The reference as Markdown: ops by file, C functions by family, Lua functions by module.
 local equi = require "lua_equi"
 local docstring = require "lua_equi.docstring"
+local public = require "lua_equi.public"
 local order = require "gradients"
 
 local out, contents
@@ -122,9 +123,34 @@ local function title_of(path)
   return name == "lua_equi" and "equi" or name
 end
 
-local function add_function(entry)
+-- What a file gives: a table of functions, or one function.
+local function value_of(path)
+  local name = path:match "^models/([%w_]+)%.lua$"
+  if name then return equi.models[name] end
+  return require((path:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")))
+end
+
+-- The name by which a user calls what a file calls `basic.linear`, and what has this name; methods
+-- and what is not public keep theirs.
+local function reached(entry, value)
+  local key = entry.name:match "^[%w_]+%.([%w_]+)$"
+  local inner = key and type(value) == "table" and rawget(value, key) or nil
+  if entry.name:find "^tensor%." then inner = equi.core.methods[key] end
+  if entry.name:find "^core%." then inner = equi.core[key] end
+  if not key and entry.made then inner = value end -- the file gives the function itself
+  local named = type(inner) == "function" or type(inner) == "table"
+  return named and public.name(inner) or entry.name, inner
+end
+
+local function is_called(value)
+  local meta = getmetatable(value)
+  return value == nil or type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
+end
+
+local function add_function(entry, file_value)
   local doc = entry.doc
-  add("### %s%s\n", plain(entry.name), plain(entry.params))
+  local name, value = reached(entry, file_value)
+  add("### %s%s\n", plain(name), is_called(value) and plain(entry.params) or "")
   add("%s\n", plain(table.concat(doc.text, "\n")))
   for _, p in ipairs(doc.params) do add("- `%s` %s", p.name, plain(p.text)) end
   for _, r in ipairs(doc.returns) do add("- returns %s", plain(r)) end
@@ -142,7 +168,8 @@ local function add_lua()
     if file.header or #documented > 0 then
       heading("Lua: " .. title_of(path))
       if file.header then add("%s\n", plain(table.concat(file.header.text, "\n"))) end
-      for _, entry in ipairs(documented) do add_function(entry) end
+      local value = #documented > 0 and value_of(path)
+      for _, entry in ipairs(documented) do add_function(entry, value) end
     end
   end
 end

@@ -36,7 +36,7 @@ describe("photographs", function()
       if not files.exists(FOLDER .. p[1]) then
         return pending "photographs: ../shared/data/hymenoptera is absent"
       end
-      if not equi.build().jpeg then return pending "photographs: this build has no libjpeg" end
+      if not equi.core.build().jpeg then return pending "photographs: this build has no libjpeg" end
       local x = equi.image.load(FOLDER .. p[1])
       assert.same({3, p[2], p[3]}, {x:size()})
       assert.equal(p[4], md5(x))
@@ -45,7 +45,7 @@ describe("photographs", function()
   end
 
   it("are read by the loader", function()
-    if not files.exists(FOLDER .. photographs[1][1]) or not equi.build().jpeg then
+    if not files.exists(FOLDER .. photographs[1][1]) or not equi.core.build().jpeg then
       return pending "photographs, loader: ../shared/data/hymenoptera or libjpeg is absent"
     end
     local paths = {}

@@ -175,6 +175,31 @@ describe("scripts/scan.lua", function()
     os.execute(("rm -r '%s' '%s' '%s'"):format(a, b, c))
   end)
 
+  it("goes on with a run that took its pretraining elsewhere, and draws its curves without a gap",
+    function()
+      local a, b = temporary(), temporary()
+      local name = "/add_jump-lstm-verbs2-mean-0/"
+      run("--tiny --out " .. a)
+      local words = ("--tiny --tune-lr 0.5 --pretrained %s --out %s"):format(a, b)
+      run(words)
+      local whole = weights(b .. name .. "tune.best.safetensors")
+      os.remove(b .. name .. "result.json")
+      os.remove(b .. name .. "tune.safetensors")
+      local text, code = run(words .. " --resume")
+      assert.equal(0, code, text)
+      assert.is_true(whole == weights(b .. name .. "tune.best.safetensors"))
+      -- everything is 0 % here, a line along the axis from the first report to the last
+      local picture = equi.image.read(b .. name .. "curves.png"):to "f32"
+      local coloured = (picture:max(1) - picture:min(1)):gt(60):to "f32"
+      local columns = coloured[{{470, 490}}]:max(1):totable()
+      local first, last, count = nil, nil, 0
+      for x, on in ipairs(columns) do
+        if on > 0 then first, last, count = first or x, x, count + 1 end
+      end
+      assert.equal(last - first + 1, count)
+      os.execute(("rm -r '%s' '%s'"):format(a, b))
+    end)
+
   it("names absent data before anything else, and makes no folder", function()
     local a = temporary()
     run("--tiny --out " .. a)

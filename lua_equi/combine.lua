@@ -204,8 +204,9 @@ end
 --- energy(h^-1 x), so that h(g x) = g h(x) and the model runs once (Kaba et al. 2023).
 ---
 --- The energy is a small network that learns from `loss`, or a function of features: one number
---- per row. Two elements of equal energy are a tie, which the first one wins: then (a symmetric
---- input) no choice is equivariant. The choice itself has no gradient.
+--- per row. The smallest wins (argmin): where more is better, give minus the score. Two elements of
+--- equal energy are a tie, which the first one wins: then (a symmetric input) no choice is
+--- equivariant. The choice itself has no gradient.
 ---
 --- Example:
 ---     local turn = equi.action.regular(equi.group.cyclic(3))

@@ -6,6 +6,7 @@ local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local docstring = require "lua_equi.docstring"
 local elsewhere = require "lua_equi.elsewhere"
+local printed = require "lua_equi.printed"
 local public = require "lua_equi.public"
 
 local repl = {}
@@ -468,7 +469,7 @@ function repl.complete(text, env)
     end
   end
   table.sort(found)
-  return found
+  return printed.lines(found)
 end
 
 -- ---- line editors ----

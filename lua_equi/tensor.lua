@@ -4,6 +4,7 @@
 -- tensors share; `require "lua_equi"` loads this file.
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
+local printed = require "lua_equi.printed"
 local elsewhere = require "lua_equi.elsewhere"
 
 local methods = core.methods
@@ -268,5 +269,8 @@ function core.randn_like(x, opts)
 end
 
 core.split, core.chunk, core.unbind = methods.split, methods.chunk, methods.unbind
+
+-- What equi.memory() returns prints its numbers.
+getmetatable(core.memory()).__tostring = getmetatable(printed.fields {}).__tostring
 
 return methods

@@ -11,6 +11,7 @@ local core = require "lua_equi.core"
 local log = require "lua_equi.log"
 local module = require "lua_equi.nn.module"
 local options = require "lua_equi.options"
+local printed = require "lua_equi.printed"
 
 log.clock, log.isatty = core.clock, core.is_terminal
 
@@ -311,9 +312,9 @@ function train.run(given)
   local ok, stopped = pcall(loop, run)
   close(run)
   if not ok then error(stopped, 0) end
-  return {step = run.step, stopped = stopped, best = run.best, best_step = run.best_step,
-    metrics = run.metrics, seconds = run.seconds + core.clock() - run.began,
-    differences = run.differences}
+  return printed.fields {step = run.step, stopped = stopped, best = run.best,
+    best_step = run.best_step, metrics = run.metrics,
+    seconds = run.seconds + core.clock() - run.began, differences = run.differences}
 end
 
 --- How many rows fit: the largest n for which f(n) stays within a limit of memory.

@@ -95,6 +95,22 @@ describe("equi.help, of everything public,", function()
   end)
 end)
 
+describe("at the prompt", function()
+  it("tables show what is in them, and are tables as before", function()
+    assert.equal("equi.softmax\nequi.softplus", tostring(equi.complete("equi.soft", {equi = equi})))
+    local memory = equi.memory()
+    assert.matches("\nlive +" .. memory.live .. "\n", tostring(memory))
+    local names = {}
+    for name in pairs(memory) do names[#names + 1] = name end
+    assert.equal(7, #names)
+    local w = equi.ones(1)
+    local result = equi.train.run {steps = 1, model = {w = w}, step = function() return w:sum() end}
+    assert.matches("\nstep +1\nstopped +steps$", tostring(result))
+    assert.equal("equi.nn; equi.help(equi.nn) lists what it has", tostring(equi.nn))
+    assert.equal("equi.group; equi.help(equi.group) lists what it has", tostring(equi.group))
+  end)
+end)
+
 describe("equi.help", function()
   it("keeps the lines below a tag with it", function()
     local text = equi.help "nn.conv2d"

@@ -91,6 +91,8 @@ static int memory(lua_State *L) {
   set_number(L, "cache_limit", eq_mem.cache_limit);
   set_number(L, "allocations", (size_t)eq_mem.allocations);
   set_number(L, "collections", (size_t)eq_mem.collections);
+  luaL_newmetatable(L, "equi.Memory"); /* lua_equi/tensor.lua says how it prints */
+  lua_setmetatable(L, -2);
   return 1;
 }
 

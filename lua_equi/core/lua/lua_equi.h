@@ -38,7 +38,8 @@ bool eq_lua_retry(lua_State *L, int status);
 /* First thing in every function that computes: notes the thread for messages and Ctrl-C, and
  * collects garbage when live bytes passed the limit. */
 void eq_lua_pressure(lua_State *L);
-lua_State *eq_lua_running(void); /* the thread that called pressure last, or NULL */
+void eq_lua_collect(lua_State *L); /* in full; says when the next is due */
+lua_State *eq_lua_running(void);   /* the thread that called pressure last, or NULL */
 
 /* ---- Lua values that C holds on to (anchor.c) ---- */
 /* Pops the value on top and keeps it until it is dropped, or until the userdata at stack place

@@ -155,7 +155,7 @@ static void find_mode(lua_State *L) {
  * when live bytes pass max(soft limit, 1.5 x what was live after the last one), later when Lua's
  * own heap is large, since a collection walks all of it. Not while the collector is stopped (also
  * true inside finalizers). */
-static void collect(lua_State *L) {
+void eq_lua_collect(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   find_mode(L);
   eq_mem.collections++;
@@ -174,7 +174,7 @@ void eq_lua_pressure(lua_State *L) {
   else if (poll())
     interrupt(L);
   if (eq_mem.live > eq_mem.next_collect || eq_mem.churn > churn_limit) {
-    if (lua_gc(L, LUA_GCISRUNNING)) collect(L);
+    if (lua_gc(L, LUA_GCISRUNNING)) eq_lua_collect(L);
   } else if (eq_mem.fresh > FRESH_MAX && generational) {
     eq_mem.fresh = 0;
     if (lua_gc(L, LUA_GCISRUNNING)) lua_gc(L, LUA_GCSTEP, 0);

@@ -79,7 +79,7 @@ static int memory(lua_State *L) {
                         "memory: the verb must be one of \"trim\", \"collect\", "
                         "\"reset_peak\", got %s",
                         *s ? lua_pushfstring(L, "\"%s\"", s) : luaL_tolstring(L, 1, NULL));
-    if (v <= 1) lua_gc(L, LUA_GCCOLLECT), lua_gc(L, LUA_GCCOLLECT);
+    if (v <= 1) lua_gc(L, LUA_GCCOLLECT), eq_lua_collect(L);
     if (v == 0) eq_trim();
     if (v == 2) eq_mem.peak = eq_mem.live;
   }

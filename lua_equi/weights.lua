@@ -37,8 +37,8 @@ local function read_archive(mapping, opts)
   local list, by_name = zip.members(mapping)
   local stem = torch_file.stem(list)
   if stem then
-    local tensors, prefix = torch_file.read_zip(mapping, stem, by_name, opts)
-    return tensors, {format = "torch zip", prefix = prefix, metadata = {}}
+    local tensors, prefix, settings = torch_file.read_zip(mapping, stem, by_name, opts)
+    return tensors, {format = "torch zip", prefix = prefix, metadata = {}, settings = settings}
   end
   local tensors = npy.read_archive(mapping, list, opts)
   if next(tensors) == nil and #list > 0 then
@@ -60,8 +60,8 @@ local function read_content(mapping, opts)
     return npy.read(mapping), {format = "npy", prefix = "", metadata = {}}
   end
   if head:byte() == 0x80 and not is_safetensors(head) then
-    local tensors, prefix = torch_file.read_legacy(mapping, opts)
-    return tensors, {format = "torch legacy", prefix = prefix, metadata = {}}
+    local tensors, prefix, settings = torch_file.read_legacy(mapping, opts)
+    return tensors, {format = "torch legacy", prefix = prefix, metadata = {}, settings = settings}
   end
   if is_safetensors(head) then
     local tensors, metadata = safetensors.read_mapping(mapping)
@@ -208,7 +208,8 @@ end
 ---@param path string
 ---@param opts? table {raw = false, rename = nil, copy = false, max_inflated = 1 << 32}
 ---@return table<string, any> tensors by name
----@return table info {format =, prefix = what was taken off the names, metadata =}
+---@return table info {format =, prefix = what was taken off the names, metadata =, settings =
+--- numbers, texts and tables of them that a PyTorch checkpoint holds beside its tensors}
 function weights.load_weights(path, opts)
   opts = options.check("load_weights", opts, OPTIONS)
   check("load_weights", path, opts)

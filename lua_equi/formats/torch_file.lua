@@ -177,12 +177,12 @@ local function load_tensor(mapping, name, t)
 end
 
 local function load_all(mapping, value, options)
-  local prefix = ""
+  local prefix, settings = "", tree.settings(value)
   if not options.raw then value, prefix = tree.unwrap(value) end
   local names, found = tree.flatten(value)
   local tensors = {}
   for _, name in ipairs(names) do tensors[name] = load_tensor(mapping, name, found[name]) end
-  return tensors, prefix
+  return tensors, prefix, settings
 end
 
 -- ---- the two forms ----
@@ -226,6 +226,7 @@ end
 ---@param options table {raw =}
 ---@return table tensors
 ---@return string prefix what was taken off the names
+---@return table settings numbers, texts and tables of them beside the tensors
 function torch_file.read_zip(mapping, stem, members, options)
   check_archive(mapping, stem, members)
   local storages = {}
@@ -275,6 +276,7 @@ end
 ---@param options table {raw =}
 ---@return table tensors
 ---@return string prefix what was taken off the names
+---@return table settings numbers, texts and tables of them beside the tensors
 function torch_file.read_legacy(mapping, options)
   local storages, at = {}, 0
   local hooks_here = hooks_for(storages)

@@ -8,6 +8,7 @@ local tree = {}
 
 local refuse, shown = refusal.refuse, refusal.shown
 local MAX_DEPTH, MAX_STEPS, MAX_TENSORS = 64, 4000000, 1 << 18
+local MAX_SETTINGS = 10000
 local WRAPPERS = {"state_dict", "model_state_dict", "model"}
 
 local function is_container(v)
@@ -90,6 +91,41 @@ function collect(s, path, v, depth)
   else
     for i = 1, v.n do collect_child(s, path, i - 1, v[i], depth + 1) end
   end
+end
+
+-- Lua's own values for a container's; what has no counterpart (None, bytes) is left out.
+local function plain(v, depth, budget)
+  if type(v) ~= "table" then return v end
+  if not is_container(v) or depth > MAX_DEPTH then return nil end
+  local t = {}
+  for i = 1, v.n do
+    budget[1] = budget[1] - 1
+    if budget[1] < 0 then return nil end
+    local key, child = i, v[i]
+    if v.kind == "dict" then key, child = v.keys[i], v.values[v.keys[i]] end
+    if type(key) ~= "table" then t[key] = plain(child, depth + 1, budget) end
+  end
+  return t
+end
+
+--- The settings beside the tensors of a checkpoint: what its outermost dict holds but containers
+--- of tensors, as plain Lua tables, numbers, strings and booleans. Beyond 10,000 of them the rest
+--- is left out, entry by entry.
+---@param v any
+---@return table
+function tree.settings(v)
+  local settings, left = {}, MAX_SETTINGS
+  if not is_container(v) or v.kind ~= "dict" then return settings end
+  for i = 1, v.n do
+    local key = v.keys[i]
+    local child, budget = v.values[key], {left - 1}
+    if left > 0 and type(key) == "string" and
+      not (is_container(child) and has_tensor(child, 8, {left})) then
+      local value = plain(child, 1, budget)
+      if budget[1] >= 0 then settings[key], left = value, budget[1] end
+    end
+  end
+  return settings
 end
 
 --- Every tensor below v by its name; a tensor alone is called "tensor".

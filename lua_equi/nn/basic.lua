@@ -24,7 +24,7 @@ basic.linear = classes.class("linear", {
     arguments.whole("linear", "inputs", inputs)
     arguments.whole("linear", "outputs", outputs)
     local bound = 1 / math.sqrt(inputs)
-    self.weight = initialise.uniform(core.zeros(outputs, inputs), -bound, bound)
+    self.weight = initialise.uniform(initialise.zeros(outputs, inputs), -bound, bound)
     if opts.bias then self.bias = initialise.uniform(core.zeros(outputs), -bound, bound) end
   end,
   forward = function(self, x) return core.linear(x, self.weight, self.bias) end,
@@ -47,7 +47,7 @@ basic.embedding = classes.class("embedding", {
     options.check("embedding", opts, {})
     arguments.whole("embedding", "entries", entries)
     arguments.whole("embedding", "features", features)
-    self.weight = initialise.normal(core.zeros(entries, features))
+    self.weight = initialise.normal(initialise.zeros(entries, features))
   end,
   forward = function(self, ids) return core.embedding(ids, self.weight) end,
   extra = function(self) return ("%d, %d"):format(self.weight:size()) end,
@@ -72,17 +72,18 @@ basic.dropout = classes.class("dropout", {
 --- Example:
 ---     print(equi.nn.layer_norm(4)(equi.ones(2, 4)):abs():max():item())   --> 0.0
 ---@param shape integer|table size of the last dim, or sizes of the last dims
----@param opts? table {eps = 1e-5, affine = true}
+---@param opts? table {eps = 1e-5, affine = true, bias = true}
 basic.layer_norm = classes.class("layer_norm", {
   new = function(self, shape, opts)
-    opts = options.check("layer_norm", opts, {eps = 1e-5, affine = true})
+    opts = options.check("layer_norm", opts, {eps = 1e-5, affine = true, bias = true})
     self._shape = type(shape) == "table" and shape or {shape}
     arguments.number("layer_norm", "eps", opts.eps, 0)
     if #self._shape == 0 then arguments.whole("layer_norm", "shape", shape) end
     for _, n in ipairs(self._shape) do arguments.whole("layer_norm", "each size", n) end
     self.eps = opts.eps
     if opts.affine then
-      self.weight, self.bias = core.ones(self._shape), core.zeros(self._shape)
+      self.weight = core.ones(self._shape)
+      if opts.bias then self.bias = core.zeros(self._shape) end
     end
   end,
   forward = function(self, x)

@@ -132,7 +132,8 @@ local function describe(m, name, depth, lines)
   end
 end
 
-for _, name in ipairs {"parameters", "named_parameters", "state_dict", "load_state_dict", "load",
+for _, name in ipairs {"parameters", "named_parameters", "state_dict", "load_state_dict", "adopt",
+  "load",
   "save", "modules", "children", "requires_grad_", "count", "to", "freeze", "unfreeze", "zero_grad",
   "train", "eval", "clone"} do
   instance[name] = module[name]

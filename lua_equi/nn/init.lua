@@ -5,7 +5,8 @@ local strict = require "lua_equi.strict"
 local nn = {initialise = strict(require "lua_equi.nn.initialise", "equi.nn.initialise")}
 for name, f in pairs(module) do nn[name] = f end
 nn.class = require("lua_equi.nn.class").class
-for _, part in ipairs {"basic", "conv", "pool", "norm", "recurrent", "attention"} do
+for _, part in ipairs {"basic", "conv", "pool", "norm", "recurrent", "attention",
+  "transformer", "recompute"} do
   for name, constructor in pairs(require("lua_equi.nn." .. part)) do nn[name] = constructor end
 end
 return nn

@@ -9,6 +9,7 @@ local options = require "lua_equi.options"
 local initialise = {}
 
 local idle = false -- set while `without` runs
+local no_memory = false -- set while `hollow` runs
 
 -- In place on a parameter: filled through a detached view, so nothing is recorded.
 local function fill(x, method, a, b)
@@ -47,6 +48,38 @@ function initialise.without(f, ...)
   end
   idle = true
   return finish(pcall(f, ...))
+end
+
+--- Runs f(...), usually a model's constructor, while layers are made without memory: their large
+--- parameters are views of a single zero. For counting, and for a model that takes the tensors of
+--- a file as its own (module.adopt); what is left hollow cannot learn.
+---
+--- Example:
+---     local layer = equi.nn.initialise.hollow(equi.nn.embedding, 1000000, 1000000)
+---     print(layer:count())   --> 1000000000000
+---@param f function
+---@param ... any
+---@return any ... what f returns
+function initialise.hollow(f, ...)
+  local before = no_memory
+  local function finish(ok, ...)
+    no_memory = before
+    if not ok then error((...), 0) end
+    return ...
+  end
+  no_memory = true
+  return finish(pcall(initialise.without, f, ...))
+end
+
+--- Zeros for a layer's parameter; while `hollow` runs a view of one zero.
+---
+--- Example:
+---     print(equi.nn.initialise.zeros(2, 3):size())   --> 2 3
+---@param ... integer sizes
+---@return any
+function initialise.zeros(...)
+  if no_memory then return core.zeros(1):expand(...) end
+  return core.zeros(...)
 end
 
 --- Uniform between low and high.

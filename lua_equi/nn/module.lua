@@ -165,6 +165,34 @@ function module.load_state_dict(m, state, opts)
   return problems
 end
 
+--- Makes the tensors of a state dict a module's own, without copying: for a model made by
+--- nn.initialise.hollow, whose weights come from a mapped file. Everything must fit, as strict
+--- load_state_dict wants it. The module gets new tensors: make its optimizer afterwards.
+---
+--- Example:
+---     local layer = equi.nn.initialise.hollow(equi.nn.linear, 2, 3)
+---     local w = equi.ones(3, 2)
+---     layer:adopt {weight = w, bias = equi.zeros(3)}
+---     print(layer.weight:shares_storage(w), layer.weight.requires_grad)   --> true true
+---@param m any
+---@param state table name -> tensor
+---@return any m
+function module.adopt(m, state)
+  local problems = module.differences(m, state)
+  if #problems > 0 then
+    error(("adopt: %d do%s not fit: %s"):format(#problems, #problems == 1 and "es" or "",
+      table.concat(problems, "; ")), 2)
+  end
+  local places, own = {}, {}
+  visit(m, "", {}, function(kind, v, name, owner, key)
+    if kind == "module" then return end
+    own[v] = own[v] or state[name]:detach():requires_grad_(v.requires_grad)
+    places[#places + 1] = {owner, key, own[v]}
+  end, true)
+  for _, p in ipairs(places) do p[1][p[2]] = p[3] end
+  return m
+end
+
 --- Copies the weights in a file of PyTorch's, NumPy's or safetensors into a module: load_weights
 --- and load_state_dict in one. Nothing is changed unless everything fits.
 ---

@@ -362,6 +362,13 @@ oom: all ## every allocation of a task fails once: the first, the second, the th
 	$(COMPILE) $(LIBFLAG) spec/support/oom.c -o $(BUILD)/support/oom.so
 	LUA_CPATH_5_4="$(BUILD)/support/?.so;$(or $(LUA_CPATH_5_4),;)" $(LUA) spec/support/oom.lua
 
+PYTHON ?= python3
+.PHONY: gpt2-check
+gpt2-check: all ## a model of GPT-2 small's size against PyTorch: PYTHON= has torch, 1 GB below build/
+	$(PYTHON) spec/support/make_gpt2_vectors.py --large $(BUILD)/gpt2-check
+	$(LUA) spec/support/gpt2_check.lua $(BUILD)/gpt2-check
+	rm -r $(BUILD)/gpt2-check
+
 # ---- install ----
 
 MODULES = $(shell find lua_equi -name '*.lua')

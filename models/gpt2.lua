@@ -76,7 +76,7 @@ local function reach_private(class)
   end
 end
 
-local methods = {}
+local methods = {file_prefix = "transformer."} -- of names in files
 
 function methods:new(o)
   reach_private(getmetatable(self))
@@ -212,6 +212,12 @@ local function extend(self, state, ids, mask)
   return x
 end
 
+-- f(self, ...) without recording and without dropout.
+local function generating(self, f, ...)
+  if self.training then return nn.evaluating(self, equi.no_grad, f, self, ...) end
+  return equi.no_grad(f, self, ...)
+end
+
 --- Reads prompts: the state that generation goes on from. Of a prompt of T tokens, start takes the
 --- first T - 1 and step the last, whose logits are those of the first new token.
 ---
@@ -241,7 +247,7 @@ function methods:start(ids, opts)
   local capacity = math.min(most, math.max(t, o.capacity or t + 64, 1))
   local state = {batch = b, length = 0, left = most, capacity = capacity,
     caches = new_caches(self, b, capacity)}
-  if t > 0 then equi.no_grad(extend, self, state, ids, fit_mask(o.mask, b)) end
+  if t > 0 then generating(self, extend, state, ids, fit_mask(o.mask, b)) end
   return state
 end
 
@@ -278,7 +284,7 @@ function methods:step(state, token)
   local new = {}
   for k, v in pairs(state) do new[k] = v end
   state.caches = nil
-  return equi.no_grad(decode, self, new, token), new
+  return generating(self, decode, new, token), new
 end
 
 -- ---- saving ----
@@ -299,7 +305,7 @@ local function tensors_of(self)
   c.bias = true
   local own, like = self:state_dict(), {dtype = self.wte.weight.dtype}
   for name, shape in pairs(gpt2_files.shapes(c)) do
-    local full = name == "lm_head.weight" and name or "transformer." .. name
+    local full = name == "lm_head.weight" and name or self.file_prefix .. name
     state[full] = own[name] or equi.zeros(shape.sizes, like)
     own[name] = nil
   end
@@ -322,7 +328,8 @@ function methods:save(folder)
   end
   local tensors, extra = tensors_of(self)
   if extra then
-    error(("save: %s is no parameter of GPT-2; merge adapters first"):format(extra), 2)
+    error(("save: %s is no parameter of GPT-2; adapters are saved by adapter:save, or become a "
+      .. "part of the weights by adapter:merge():remove()"):format(extra), 2)
   end
   local ok, problem = hugging_face.make_folder(folder)
   if ok then ok, problem = equi.safetensors.write(folder .. "/model.safetensors", tensors) end

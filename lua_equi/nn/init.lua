@@ -6,7 +6,8 @@ local nn = {initialise = strict(require "lua_equi.nn.initialise", "equi.nn.initi
 for name, f in pairs(module) do nn[name] = f end
 nn.class = require("lua_equi.nn.class").class
 for _, part in ipairs {"basic", "conv", "pool", "norm", "recurrent", "attention",
-  "transformer", "recompute"} do
+  "transformer", "recompute",
+  "lora"} do
   for name, constructor in pairs(require("lua_equi.nn." .. part)) do nn[name] = constructor end
 end
 return nn

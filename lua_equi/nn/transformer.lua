@@ -137,9 +137,9 @@ transformer.causal_attention = classes.class("causal_attention", {
     local forbidden
     if common then forbidden = common.forbidden else forbidden = transformer.forbidden(t, t) end
     local y = attend(q, k, v, {scale = self.scale, forbidden = forbidden, dropout = self.dropout,
-      training = self.training and not caches})
+      training = self.training})
     y = self.c_proj(y:transpose(2, 3):reshape(b, t, width))
-    return core.dropout(y, self.residual_dropout, self.training and not caches)
+    return core.dropout(y, self.residual_dropout, self.training)
   end,
   extra = function(self) return ("%d heads"):format(self.heads) end,
 })
@@ -163,9 +163,9 @@ transformer.mlp = classes.class("mlp", {
     self.c_fc = transformer.affine(features, inner, {bias = opts.bias, std = opts.std})
     self.c_proj = transformer.affine(inner, features, {bias = opts.bias, std = opts.residual_std})
   end,
-  forward = function(self, x, common)
+  forward = function(self, x)
     local y = self.c_proj(ACTIVATIONS[self.activation](self.c_fc(x)))
-    return core.dropout(y, self.dropout, self.training and not (common and common.caches))
+    return core.dropout(y, self.dropout, self.training)
   end,
   extra = function(self) return self.activation end,
 })
@@ -197,7 +197,7 @@ transformer.block = classes.class("block", {
   end,
   forward = function(self, x, common)
     x = x + self.attn(self.ln_1(x), common)
-    return x + self.mlp(self.ln_2(x), common)
+    return x + self.mlp(self.ln_2(x))
   end,
 })
 

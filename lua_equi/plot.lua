@@ -260,7 +260,8 @@ end
 
 --- Adds bars, one for each category. A second call stands beside the first (grouped bars); with
 -- `stack = true` it stands on top of the call before (stacked bars).
--- Options: label, color, errors (a list: half lengths of error bars), stack.
+-- Options: label, color, errors (a list: half lengths of error bars), stack, values (a format such
+-- as "%.2f": the heights are written into the bars).
 ---@param categories string[] the same in every call on one plot
 ---@param heights number[]
 ---@param options? table
@@ -273,7 +274,7 @@ function figure:bars(categories, heights, options)
   local who = "plot.bars"
   check_alone(who, self)
   options = check_options(who, options,
-    {label = "string", color = "any", errors = "any", stack = "boolean"})
+    {label = "string", color = "any", errors = "any", stack = "boolean", values = "string"})
   heights = check_list(who, "heights", heights)
   categories = check_texts(who, "categories", categories, #heights)
   check_drawable(who, heights)
@@ -283,6 +284,10 @@ function figure:bars(categories, heights, options)
       table.concat(old, ", "))
   end
   if not categories then fail(3, "%s: categories are missing; give a text for each bar", who) end
+  if options.values and not pcall(string.format, options.values, 0.5) then
+    fail(3, "%s: values is %q; give the format of one number, such as \"%%.2f\"", who,
+      options.values)
+  end
   if options.stack and not old then
     fail(3, "%s: stack = true, but no bars to stand on; the first call goes without", who)
   end
@@ -290,7 +295,43 @@ function figure:bars(categories, heights, options)
   if not options.stack then self.slots = (self.slots or 0) + 1 end
   self.categories = categories
   return add(self, {kind = "bars", heights = heights, label = options.label, errors = errors,
-    slot = self.slots, color = check_color(who, options.color)})
+    slot = self.slots, values = options.values, color = check_color(who, options.color)})
+end
+
+--- A plot of bars in one call: one series for each entry of `parts`, stacked or side by side.
+-- Options: stack (false), values (a format such as "%.2f": the heights are written into the bars),
+-- and those of plot.new. Entries are {label, heights, color = ...}.
+---@param categories string[]
+---@param parts table[] list of {label, heights, color =}
+---@param options? table
+---@return table plot
+--- Example:
+---     local plot = require "lua_equi.plot"
+---     local p = plot.bars({"men", "women"}, {{"good", {0.4, 0.7}}, {"bad", {0.6, 0.3}}},
+---       {stack = true, values = "%.1f", ylabel = "share"})
+---     print(#p.series)   --> 2
+function plot.bars(categories, parts, options)
+  local who, rest, own = "plot.bars", {}, {}
+  if type(options) ~= "table" and options ~= nil then
+    fail(3, "%s: options are a %s; give a table", who, type(options))
+  end
+  for key, value in pairs(options or {}) do
+    if key == "stack" or key == "values" then own[key] = value else rest[key] = value end
+  end
+  if type(parts) ~= "table" or type(parts[1]) ~= "table" then
+    fail(3, "%s: parts must be a list of {label, heights}", who)
+  end
+  local function build()
+    local p = plot.new(rest)
+    for i, part in ipairs(parts) do
+      p:bars(categories, part[2], {label = part[1], color = part.color, values = own.values,
+        stack = own.stack and i > 1 or nil})
+    end
+    return p
+  end
+  local ok, p = pcall(build)
+  if not ok then fail(3, "%s", (tostring(p):gsub("^[^\n]-:%d+: ", ""))) end
+  return p
 end
 
 --- Shows a matrix as coloured cells with their values, such as a confusion matrix.

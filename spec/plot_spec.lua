@@ -59,6 +59,21 @@ describe("plot", function()
     assert.is_true(math.abs(count(image, {0, 0, 255}) / count(image, RED) - 3) < 0.05)
   end)
 
+  it("makes stacked and grouped bars in one call, the values in them where they fit", function()
+    local parts = {{"a", {0.25, 0.5}, color = RED}, {"b", {0.75, 0.5}, color = {0, 0, 255}}}
+    local function made(options)
+      options.ylim, options.legend = {0, 1}, false
+      return picture(plot.bars({"x", "y"}, parts, options))
+    end
+    local stacked, written = made {stack = true}, made {stack = true, values = "%.2f"}
+    assert.is_true(math.abs(count(stacked, {0, 0, 255}) / count(stacked, RED) - 5 / 3) < 0.02)
+    assert.is_true(count(written, RED) < count(stacked, RED))
+    local grouped = made {}
+    assert.is_true(count(grouped, RED) < 0.7 * count(stacked, RED))
+    parts[1][2][1], parts[2][2][1] = 0.001, 0.999 -- no number fits into so low a bar
+    assert.is_true(count(made {stack = true, values = "%.2f"}, RED) > 100)
+  end)
+
   it("keeps every text inside the picture", function()
     local p = plot.new {title = "A long title: " .. ("word "):rep(30), xlabel = "x", ylabel = "gyp"}
     p:bars({"a very long category", "another very long category", "c", "d", "e", "f", "g", "h"},
@@ -164,6 +179,12 @@ describe("plot", function()
     mistake("the plot is empty", function() p:save("x.png") return 1 end)
     mistake("the name says SVG: x.svg; name it .png", function() p:save("x.svg") return 1 end)
     mistake("no bars to stand on", function() p:bars({"a"}, {1}, {stack = true}) return 1 end)
+    mistake('values is "%d %d"', function() p:bars({"a"}, {1}, {values = "%d %d"}) return 1 end)
+    mistake("plot.bars: parts must be a list", function() plot.bars({"a"}, {1}) return 1 end)
+    mistake("plot.new: no option", function()
+      plot.bars({"a"}, {{"b", {1}}}, {color = 1})
+      return 1
+    end)
     p:line({1}, {1})
     mistake("a heatmap shares", function() p:heatmap({{1}}) return 1 end)
     mistake("row 1, place 2 is no plot", function() plot.grid({{p, 3}}) return 1 end)

@@ -5,6 +5,7 @@ local axis = require "lua_equi.plot.axis"
 local font = require "lua_equi.plot.font"
 
 local series = {}
+local VALUE = 0.85 -- text size of numbers in bars
 local is_finite, floor, max, min = axis.is_finite, math.floor, math.max, math.min
 
 -- ---- ranges ----
@@ -208,6 +209,26 @@ local function draw_bars(pixels, s, m, box, plot)
   pixels:stroke(whiskers, 1.4, {50, 50, 50})
 end
 
+--- The bars' own heights, written into them where they fit, dark or light as the colour wants.
+local function draw_values(pixels, s, m, box, plot)
+  local bases, slots = bar_bases(plot)[s], plot.slots
+  local width = (slots == 1 and 0.62 or 0.8) / slots
+  local red, green, blue = table.unpack(s.color)
+  local light = 0.3 * red + 0.59 * green + 0.11 * blue > 140
+  for k, height in ipairs(s.heights) do
+    if is_finite(height) then
+      local text = string.format(s.values, height)
+      local x = k - width * slots / 2 + (s.slot - 0.5) * width
+      local y0, y1 = y_or(m, bases[k], box[4]), y_or(m, bases[k] + height, box[4])
+      local room = m.to_x(x + width / 2) - m.to_x(x - width / 2) - 6
+      if font.width(text, VALUE) <= room and math.abs(y1 - y0) >= 13 then
+        pixels:text(text, m.to_x(x), (y0 + y1) / 2, {anchor = "center", scale = VALUE,
+          color = light and {38, 38, 38} or {255, 255, 255}})
+      end
+    end
+  end
+end
+
 --- White to dark blue (anchors after ColorBrewer's "Blues"): its darkness alone tells the value.
 local SHADES = {
   {247, 251, 255}, {222, 235, 247}, {198, 219, 239}, {158, 202, 225}, {107, 174, 214},
@@ -304,6 +325,9 @@ function series.draw(pixels, plot, m, box)
     for _, s in ipairs(plot.series) do
       if kinds[s.kind].order == order then kinds[s.kind].draw(pixels, s, m, box, plot) end
     end
+  end
+  for _, s in ipairs(plot.series) do
+    if s.values then draw_values(pixels, s, m, box, plot) end
   end
 end
 

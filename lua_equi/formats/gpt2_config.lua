@@ -41,6 +41,12 @@ local function overlay(c, from, more, source)
   for field, value in pairs(more) do c[field], from[field] = value, source end
 end
 
+local function overlay_size(c, from, o)
+  if o.size == nil then return end
+  arguments.choice("gpt2", "size", o.size, {"small", "medium", "large", "xl"})
+  overlay(c, from, SIZES[o.size], ("size %q"):format(o.size))
+end
+
 local function overlay_options(c, from, o)
   for field in pairs(DEFAULTS) do
     if o[field] ~= nil then overlay(c, from, {[field] = o[field]}, "the options") end
@@ -162,6 +168,7 @@ local function open_weights(source, c, from, o, has_config)
   if not state then refuse("%s: %s", path, problem) end
   gpt2_files.turn(state)
   if not has_config then describe_file(state, info, c, from, path) end
+  overlay_size(c, from, o)
   overlay_options(c, from, o)
   if not has_config and not from.n_head then
     refuse("%s does not say how many heads there are; give n_head", path)
@@ -182,10 +189,6 @@ end
 function gpt2_config.resolve(o, shipped)
   local c, from, source, from_folder = {}, {}, o.weights, nil
   overlay(c, {}, DEFAULTS)
-  if o.size ~= nil then
-    arguments.choice("gpt2", "size", o.size, {"small", "medium", "large", "xl"})
-    overlay(c, from, SIZES[o.size], ("size %q"):format(o.size))
-  end
   if o.folder and o.weights then refuse "give folder or weights, not both" end
   source = o.folder or source
   if type(source) == "string" then
@@ -203,9 +206,9 @@ function gpt2_config.resolve(o, shipped)
     refuse("weights must be a path or a table of tensors, got %s", arguments.shown(source))
   end
   if source then
-    local described = from_folder ~= nil or o.size ~= nil
-    return c, open_weights(source, c, from, o, described), from_folder
+    return c, open_weights(source, c, from, o, from_folder ~= nil), from_folder
   end
+  overlay_size(c, from, o)
   overlay_options(c, from, o)
   check_config(c, from)
   return c

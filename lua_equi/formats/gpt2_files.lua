@@ -49,17 +49,16 @@ function gpt2_files.named(tensors)
   return state
 end
 
---- How many blocks there are: one more than the largest number behind "h.", at most as many as
---- there are tensors.
+--- How many blocks there are: different numbers behind "h.".
 ---@param state table
 ---@return integer
 function gpt2_files.layers(state)
-  local most = 0
+  local seen, count = {}, 0
   for name in pairs(state) do
-    local layer = math.tointeger(tonumber(name:match "^h%.(%d+)%."))
-    if layer and layer >= most then most = layer + 1 end
+    local layer = name:match "^h%.(%d+)%."
+    if layer and not seen[layer] then seen[layer], count = true, count + 1 end
   end
-  return most
+  return count
 end
 
 local function size(state, name, dim)

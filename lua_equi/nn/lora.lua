@@ -92,7 +92,8 @@ local function set_merged(self, on)
   return self
 end
 
---- Adds the changes to the weights themselves: as fast as without adapters, which do not learn then.
+--- Adds the changes to the weights themselves: as fast as without adapters, which then do not
+--- learn.
 ---
 --- Example:
 ---     local net = equi.nn.sequential(equi.nn.linear(3, 2))

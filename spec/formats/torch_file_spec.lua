@@ -48,6 +48,23 @@ describe("torch_file", function()
     assert.same({}, (assert(read(none))))
   end)
 
+  it("tells the settings beside the tensors, within bounds", function()
+    local function settings(entries)
+      local _, info = assert(read(archive.legacy(dict(entries))))
+      return info.settings
+    end
+    local w = {"w", tensor {}}
+    assert.same({depth = 20, name = "net", on = true, inner = {a = {7, 8}}}, settings {w,
+      {"depth", int(20)}, {"name", text "net"}, {"on", "\x88"}, {"nothing", "N"},
+      {"inner", dict {{"a", tuple {7, 8}}, {"b", "N"}}}, {"other", dict {{"v", tensor {}}}}})
+    local many, entries = {}, {w, {"before", int(1)}}
+    for i = 1, 10000 do many[i] = 7 end
+    entries[3], entries[4] = {"many", tuple(many)}, {"after", int(2)}
+    assert.same({before = 1, after = 2}, settings(entries))
+    local x, info = assert(read(archive.legacy(tensor {})))
+    assert.same({{}, 6}, {info.settings, x.tensor:numel()})
+  end)
+
   it("refuses sizes and strides that leave the storage", function()
     local function leaves(size, stride, offset, shape)
       refused(one {size = size, stride = stride, offset = offset}, ('"w": %s at element %d reaches '

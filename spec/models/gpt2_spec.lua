@@ -128,6 +128,26 @@ describe("gpt2", function()
     oracle.near(both:narrow(1, 3, 2), model(X, {mask = mask}), 1e-13, "second element")
   end)
 
+  it("steps as an equituned model, with a mask too", function()
+    local model = tiny():to("f64"):eval()
+    local group = equi.group.cyclic(3)
+    local o = {size = WORDS, swaps = {{3, 5, 12}}}
+    local logits = {size = WORDS, swaps = {{3, 5, 12}}, what = "logits"}
+    local tuned = equi.equitune(model, {input = equi.action.vocabulary(group, o),
+      output = equi.action.vocabulary(group, logits)})
+    for _, mask in ipairs {false, mask_of(vectors.pads, WIDTH)} do
+      local whole = tuned(X, {mask = mask or nil})
+      local first = mask and mask:narrow(2, 1, 4)
+      local state = tuned:start(X:narrow(2, 1, 4), {mask = first or nil})
+      for t = 5, WIDTH do
+        local y
+        y, state = tuned:step(state, X[{{}, t}])
+        oracle.near(y, whole[{{}, t}]:detach(), 1e-13, "step " .. t)
+      end
+      assert.equal(6, state.batch)
+    end
+  end)
+
   it("drops in training only, and not while it generates", function()
     local model = tiny {resid_pdrop = 0.5}
     assert.not_equal(0, (model(X) - model(X)):abs():max():item())
@@ -174,6 +194,25 @@ describe("gpt2", function()
       os.remove(path .. "/config.json")
     end
     os.remove(path)
+  end)
+
+  it("knows what a nanoGPT checkpoint says beside its tensors", function()
+    local path = FOLDER .. "nanogpt.pt"
+    local _, info = equi.load_weights(path)
+    assert.same({model_args = {n_layer = 2, n_head = 2, n_embd = 8, bias = false, block_size = 10,
+      vocab_size = WORDS, dropout = 0.25}, iter_num = 7, config = {out_dir = "out",
+      wandb_log = false, learning_rate = 6e-4, always_save_checkpoint = true}}, info.settings)
+    local c = equi.models.gpt2({weights = path}).config
+    assert.same({"gelu", 0.25, false}, {c.activation_function, c.resid_pdrop, c.bias})
+    c = equi.models.gpt2({weights = path, activation_function = "relu", resid_pdrop = 0}).config
+    assert.same({"relu", 0}, {c.activation_function, c.resid_pdrop})
+  end)
+
+  it("copies tensors that are given in a table", function()
+    local state = tiny():state_dict()
+    local model = equi.models.gpt2 {weights = state, n_head = 2}
+    assert.is_false(model.wte.weight:shares_storage(state["wte.weight"]))
+    oracle.near(model(X), tiny():eval()(X):detach(), 0)
   end)
 
   it("trains from a mapped file and leaves the file as it is", function()

@@ -35,6 +35,7 @@ local lazy = {
   image = true,
   options = true, log = true, plot = true, json = true, models = true,
   load_weights = "weights", fuse = "fuse",
+  generate = "generate", fairness = true,
   help = "repl", complete = "repl", config = "config",
 }
 

@@ -1,0 +1,67 @@
+--- Where generation from an equivariant model takes place: at one text of each orbit.
+--
+-- x and g x have the same answers up to g, in theory. In floating point they have them to the last
+-- bit if both run as the same text: the image c x of the prompt whose ids come first in the order
+-- of a dictionary, with c(g x) g x = c(x) x. What is picked there is moved back by c^-1. So equal
+-- seeds give equal answers up to g, also where two tokens are equally likely and only their ids
+-- decide. NOT for models that are not equivariant (plain ones, combine.relaxed).
+local core = require "lua_equi.core"
+local prompts = require "lua_equi.generate.prompts"
+
+local frame = {}
+frame.__index = frame
+
+local function first_of_two(a, b)
+  for t = 1, #a do
+    if a[t] ~= b[t] then return a[t] < b[t] end
+  end
+  return false
+end
+
+-- The image that comes first, and the inverse of the element that leads there.
+local function first_image(action, elements, ids)
+  local best, back = ids, elements[1].group.identity
+  local x = core.tensor(ids, {dtype = "i64"})
+  for _, g in ipairs(elements) do
+    local image = action(g, x):totable()
+    if first_of_two(image, best) then best, back = image, g.inverse end
+  end
+  return best, back
+end
+
+-- The action on the ids of an equituned model that is equivariant by construction.
+local function action_of(model)
+  if not prompts.is_equituned(model) then return nil end
+  local input, output, kind = model.input, model.output, model.combine
+  if kind and kind.kind == "relaxed" or not output or not input[1] then return end
+  return model.exact and input[1] or nil
+end
+
+--- The frame of some prompts; rows get `prompt` moved to where generation takes place.
+---@param model any
+---@param rows table[] each with prompt, a list of ids
+---@return table? frame nil when the model is not equivariant
+function frame.enter(model, rows)
+  local action = action_of(model)
+  if not action then return nil end
+  local self, elements = setmetatable({action = action, back = {}}, frame), action.group:elements()
+  for r, row in ipairs(rows) do
+    row.given = row.prompt
+    row.prompt, self.back[r] = first_image(action, elements, row.prompt)
+  end
+  return self
+end
+
+--- Tokens picked there, as the prompts' own.
+---@param picked any ids [B]
+---@return integer[]
+function frame:leave(picked)
+  local by_element, ids = {}, {}
+  for r, g in ipairs(self.back) do
+    by_element[g.index] = by_element[g.index] or self.action(g, picked):totable()
+    ids[r] = by_element[g.index][r]
+  end
+  return ids
+end
+
+return frame

@@ -2004,6 +2004,24 @@ function tensor:rsqrt() end
 ---@return equi.Tensor y
 function tensor:rsqrt_() end
 
+---One token for each row of logits [B, V], picked by rank: what the filters leave is ordered by
+---falling probability, and uniform [B], from 0 to below 1, says how far down the sum one goes.
+---Filters in the order of Hugging Face: penalty on the ids in seen [B, L] (0: none), temperature
+---(0: the most likely token), top_k (0: all), top_p, typical (Meister et al. 2023). Equally likely
+---tokens stay or go together, so that renaming tokens renames the pick. logp is the log-probability
+---of the pick under the logits as they came.
+---@param logits equi.Tensor
+---@param uniform equi.Tensor
+---@param seen? equi.Tensor
+---@param temperature? number default 1
+---@param top_k? integer default 0
+---@param top_p? number default 1
+---@param typical? number default 1
+---@param penalty? number default 1
+---@return equi.Tensor ids
+---@return equi.Tensor logp
+function equi.sample(logits, uniform, seen, temperature, top_k, top_p, typical, penalty) end
+
 ---x with src written where ids say, the inverse of gather; for dim 2: y[i][ids[i][j]] = src[i][j].
 ---src has the shape of ids or is a number. Of several values for one place the last stays.
 ---@param x equi.Tensor

@@ -15,8 +15,8 @@ equi.list_folder = nil     -- a part of equi.data.image_folder
 for _, name in ipairs {"read", "write", "resize", "batch", "pool", "max_pixels"} do
   equi["image_" .. name] = nil -- parts of equi.image and equi.data.loader
 end
-for _, name in ipairs {"build", "is_terminal", "use_kernels"} do
-  equi[name] = nil -- for equi.config, equi.log and specs: in equi.core
+for _, name in ipairs {"build", "is_terminal", "use_kernels", "halves"} do
+  equi[name] = nil -- for equi.config, equi.log, safetensors and specs: in equi.core
 end
 equi.core = core
 equi._VERSION = "lua_equi scm"

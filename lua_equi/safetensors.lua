@@ -233,11 +233,23 @@ local function check_names(who, tensors, metadata)
   return names
 end
 
+-- The bytes of a tensor that is stored in less than it has, or the tensor itself.
+local function piece_of(who, name, x, stored)
+  if stored ~= "F16" and stored ~= "BF16" then return x end
+  local ok, bytes = pcall(core.halves, x.dtype == "f64" and x:to("f32") or x, stored)
+  if ok then return bytes end
+  error(("%s: %s: %s"):format(who, shown(name), bytes:gsub("^halves: ", "")), 5)
+end
+
 -- The header and the pieces after it: falling alignment, then name, so that nothing needs padding.
-local function layout(who, tensors, metadata)
+local function layout(who, tensors, metadata, half)
   local names = check_names(who, tensors, metadata)
-  local size = {}
-  for _, name in ipairs(names) do size[name] = SIZE[STORED[tensors[name].dtype]] end
+  local size, stored = {}, {}
+  for _, name in ipairs(names) do
+    local dtype = tensors[name].dtype
+    stored[name] = half and (dtype == "f32" or dtype == "f64") and half or STORED[dtype]
+    size[name] = SIZE[stored[name]]
+  end
   table.sort(names, function(a, b)
     if size[a] ~= size[b] then return size[a] > size[b] end
     return a < b
@@ -247,8 +259,8 @@ local function layout(who, tensors, metadata)
     local x = tensors[name]
     local stop = at + x:numel() * size[name]
     entries[#entries + 1] = ('%s:{"dtype":"%s","shape":[%s],"data_offsets":[%d,%d]}'):format(
-      json.encode(name), STORED[x.dtype], table.concat(x.shape, ","), at, stop)
-    pieces[#pieces + 1], at = x, stop
+      json.encode(name), stored[name], table.concat(x.shape, ","), at, stop)
+    pieces[#pieces + 1], at = piece_of(who, name, x, stored[name]), stop
   end
   local header = "{" .. table.concat(entries, ",") .. "}"
   header = header .. (" "):rep(-#header % 8)
@@ -256,13 +268,15 @@ local function layout(who, tensors, metadata)
   return pieces
 end
 
-local function write(who, path, tensors, metadata)
+local function write(who, path, tensors, metadata, opts)
+  local o = options.check(who, opts, {as = options.any()})
+  if o.as ~= nil then arguments.choice(who, "as", o.as, {"f16", "bf16"}) end
   local all = {format = "pt"}
   for key, value in pairs(metadata or {}) do all[key] = value end
   if type(path) ~= "string" then
     error(("%s: path must be a string, got %s"):format(who, arguments.shown(path)), 3)
   end
-  return core.write_file_atomic(path, layout(who, tensors, all))
+  return core.write_file_atomic(path, layout(who, tensors, all, o.as and o.as:upper()))
 end
 
 --- Writes tensors by name; the file changes completely or not at all.
@@ -273,10 +287,11 @@ end
 ---@param path string
 ---@param tensors table<string, any> e.g. a module's state_dict()
 ---@param metadata? table<string, string> kept beside {format = "pt"}, which PyTorch's users expect
+---@param opts? table {as = "f16" or "bf16": floats in half of their bytes}
 ---@return boolean? ok nil when the disk is full or the like
 ---@return string? message
-function safetensors.write(path, tensors, metadata)
-  local ok, problem = write("safetensors.write", path, tensors, metadata)
+function safetensors.write(path, tensors, metadata, opts)
+  local ok, problem = write("safetensors.write", path, tensors, metadata, opts)
   if ok then return true end
   return nil, problem
 end
@@ -291,8 +306,9 @@ end
 ---@param path string
 ---@param tensors table<string, any>
 ---@param metadata? table<string, string>
-function safetensors.save(path, tensors, metadata)
-  local ok, problem = write("safetensors.save", path, tensors, metadata)
+---@param opts? table {as = "f16" or "bf16": floats in half of their bytes}
+function safetensors.save(path, tensors, metadata, opts)
+  local ok, problem = write("safetensors.save", path, tensors, metadata, opts)
   if not ok then error("safetensors.save: " .. problem, 2) end
 end
 

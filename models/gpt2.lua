@@ -322,7 +322,9 @@ end
 ---     print(equi.models.gpt2 {folder = folder}:count())   --> 9168
 ---     os.execute("rm -r " .. folder)
 ---@param folder string made if it is not there
-function methods:save(folder)
+---@param opts? table {as = nil; "f16" or "bf16" take half of the bytes}
+function methods:save(folder, opts)
+  local o = options.check("save", opts, {as = options.any()})
   if type(folder) ~= "string" or folder == "" or folder:find("\0", 1, true) then
     error(("save: folder must be a path, got %s"):format(arguments.shown(folder)), 2)
   end
@@ -332,7 +334,7 @@ function methods:save(folder)
       .. "part of the weights by adapter:merge():remove()"):format(extra), 2)
   end
   local ok, problem = hugging_face.make_folder(folder)
-  if ok then ok, problem = equi.safetensors.write(folder .. "/model.safetensors", tensors) end
+  if ok then ok, problem = equi.safetensors.write(folder .. "/model.safetensors", tensors, nil, o) end
   if ok then
     local text = json.encode(settings_of(self.config), {indent = 2}) .. "\n"
     ok, problem = equi.core.write_file_atomic(folder .. "/config.json", {text})

@@ -312,4 +312,54 @@ describe("safetensors", function()
     assert.same({128, 256}, got["decoder.attn_combine.weight"].shape)
     assert.is_true(got["decoder.attn_combine.weight"]:abs():sum():item() > 0)
   end)
+
+  -- Every pattern of 16 bits but nan, as a file of that dtype.
+  local function patterns(dtype, last)
+    local parts, n = {}, 0
+    for sign = 0, 0x8000, 0x8000 do
+      for v = 0, last do
+        n = n + 1
+        parts[n] = string.pack("<I2", sign | v)
+      end
+    end
+    local header = ('{"x":{"dtype":"%s","shape":[%d],"data_offsets":[0,%d]}}'):format(dtype, n,
+      2 * n)
+    return string.pack("<I8", #header) .. header, table.concat(parts)
+  end
+
+  it("writes floats in half of their bytes, to the nearest, of two the even one", function()
+    for dtype, last in pairs {F16 = 0x7c00, BF16 = 0x7f80} do
+      local head, bytes = patterns(dtype, last)
+      files.write(path, head .. bytes)
+      local x = equi.safetensors.load(path, {copy = true}).x
+      local as = {as = dtype:lower()}
+      local function stored(y)
+        equi.safetensors.save(path, {x = y}, nil, as)
+        return files.read(path):sub(-2 * y:numel())
+      end
+      assert.is_true(stored(x) == bytes)
+      local low, high = x:narrow(1, 1, last - 1), x:narrow(1, 2, last - 1)
+      local middle, expected = (low:to("f64") + high:to("f64")) / 2, {}
+      for v = 0, last - 2 do expected[v + 1] = string.pack("<I2", v + v % 2) end
+      assert.is_true(stored(middle:to("f32")) == table.concat(expected))
+      for v = 0, last - 2 do expected[v + 1] = string.pack("<I2", v) end
+      assert.is_true(stored((low:to("f64") * 0.51 + high:to("f64") * 0.49):to("f32"))
+        == table.concat(expected))
+      local nan = stored(equi.tensor {0 / 0})
+      files.write(path, head .. nan:rep(2 * last + 2))
+      local first = equi.safetensors.load(path, {copy = true}).x[1]:item()
+      assert.is_true(first ~= first)
+    end
+    equi.safetensors.save(path, {i = equi.tensor({7}, {dtype = "i64"}), w = equi.ones(2, 3):t()},
+      {}, {as = "bf16"})
+    local back = equi.safetensors.load(path)
+    assert.same({{7}, {3, 2}, "f32"}, {back.i:totable(), back.w.shape, back.w.dtype})
+    local ok, problem = pcall(equi.safetensors.save, path, {w = equi.tensor {1, 65520}}, nil,
+      {as = "f16"})
+    assert.is_false(ok)
+    assert.matches('safetensors.save: "w": element 2 is 65520, too large for F16', problem, 1, true)
+    ok, problem = pcall(equi.safetensors.save, path, {}, nil, {as = "f8"})
+    assert.is_false(ok)
+    assert.matches('as must be one of f16, bf16, got "f8"', problem, 1, true)
+  end)
 end)

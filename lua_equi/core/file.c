@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -117,6 +118,50 @@ static float from_half(uint16_t h) {
   if (e == 31) return from_bits(sign | 0x7f800000 | f << 13);
   if (e) return from_bits(sign | (e + 112) << 23 | f << 13);
   return from_bits(sign | 0) + (sign ? -1.0f : 1.0f) * (float)f * 0x1p-24f;
+}
+
+static uint32_t bits_of(float f) {
+  uint32_t u;
+  memcpy(&u, &f, sizeof u);
+  return u;
+}
+
+static uint16_t to_half(float f) {
+  uint32_t u = bits_of(f), sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
+  if (a > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+  if (a >= 0x47800000) return (uint16_t)(sign | 0x7c00);
+  if (a < 0x38800000) return (uint16_t)(sign | (uint32_t)rintf(from_bits(a) * 0x1p24f));
+  return (uint16_t)(sign | (a + 0xfff + (a >> 13 & 1) - 0x38000000) >> 13);
+}
+
+static uint16_t to_bfloat(float f) {
+  uint32_t u = bits_of(f);
+  if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)(u >> 16 | 64); /* nan stays one */
+  return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+static int halve(const float *x, int64_t n, eq_stored s, unsigned char *y) {
+  uint16_t infinite = s == EQ_AS_F16 ? 0x7c00 : 0x7f80;
+  for (int64_t i = 0; i < n; i++) {
+    uint16_t h = s == EQ_AS_F16 ? to_half(x[i]) : to_bfloat(x[i]);
+    if ((h & 0x7fff) == infinite && isfinite(x[i]))
+      return eq_fail("element %" PRId64 " is %g, too large for %s", i + 1, (double)x[i],
+                     eq_stored_name(s));
+    y[2 * i] = (unsigned char)h; /* little-endian */
+    y[2 * i + 1] = (unsigned char)(h >> 8);
+  }
+  return EQ_OK;
+}
+
+eq_tensor *eq_halves(eq_tensor *x, eq_stored s) {
+  int64_t n = 2 * x->numel;
+  eq_tensor *rows = eq_contiguous(x), *y = rows ? eq_empty(EQ_U8, 1, &n) : NULL;
+  if (y && halve((const float *)(const void *)rows->data, x->numel, s, (unsigned char *)y->data)) {
+    eq_release(y);
+    y = NULL;
+  }
+  eq_release(rows);
+  return y;
 }
 
 /* One loop for a stored type: reads at any address, writes y[i] = expression of v. */

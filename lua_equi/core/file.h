@@ -45,6 +45,10 @@ size_t eq_stored_size(eq_stored s);
  * integers i64. Refuses what reaches beyond the file and U64 above 2^63 - 1. */
 eq_tensor *eq_map_tensor(eq_mapping *m, eq_stored s, int ndim, const int64_t *shape, size_t offset);
 
+/* The bytes, as a tensor u8 [2 n], of f32 x stored as F16 or BF16: the nearest such numbers, of two
+ * equally near the even one. Refuses finite numbers that become infinite. */
+eq_tensor *eq_halves(eq_tensor *x, eq_stored s);
+
 /* ---- writing ----
  * A file appears complete or not at all: bytes go to a new file beside the target, which is synced
  * and renamed over it. A link is followed. Between open and commit or discard nothing may raise. */

@@ -196,6 +196,17 @@ describe("gpt2", function()
     os.remove(path)
   end)
 
+  it("saves in half of the bytes", function()
+    local path, model = files.temporary(), tiny():eval()
+    os.remove(path)
+    model:save(path, {as = "f16"})
+    local f = assert(io.open(path .. "/model.safetensors"))
+    assert.is_true(f:seek "end" < 2 * model:count() + 4000)
+    f:close()
+    oracle.near(equi.models.gpt2({folder = path})(X), model(X):detach(), 1e-3)
+    os.execute("rm -r " .. path)
+  end)
+
   it("knows what a nanoGPT checkpoint says beside its tensors", function()
     local path = FOLDER .. "nanogpt.pt"
     local _, info = equi.load_weights(path)

@@ -176,6 +176,20 @@ static int inflated(lua_State *L) {
 
 /* ---- writing ---- */
 
+static int halves(lua_State *L) { /* halves(x, "F16" or "BF16") -> u8 tensor of the bytes */
+  eq_tensor *x = eq_lua_checktensor(L, 1, "halves", "x");
+  const char *name = luaL_checkstring(L, 2);
+  eq_stored s = strcmp(name, "F16") ? EQ_AS_BF16 : EQ_AS_F16;
+  if (x->dtype != EQ_F32)
+    return luaL_error(L, "halves: x must be f32, it is %s", eq_dtype_name(x->dtype));
+  if (strcmp(name, eq_stored_name(s)))
+    return luaL_error(L, "halves: the second argument must be F16 or BF16, got %s", name);
+  eq_lua_pressure(L);
+  eq_tensor **box = eq_lua_newbox(L);
+  if (!(*box = eq_halves(x, s)) && eq_lua_retry(L, (int)eq_error.status)) *box = eq_halves(x, s);
+  return *box ? 1 : eq_lua_raise(L, "halves");
+}
+
 static int write_tensor(eq_draft *o, eq_tensor *x) {
   eq_tensor *rows = eq_contiguous(x);
   if (!rows) return EQ_NOMEM;
@@ -221,7 +235,7 @@ static int write_file_atomic(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"map", map}, {"write_file_atomic", write_file_atomic}, {NULL, NULL}};
+    {"map", map}, {"halves", halves}, {"write_file_atomic", write_file_atomic}, {NULL, NULL}};
 static const luaL_Reg events[] = {
     {"__gc", unmap}, {"__close", unmap}, {"__len", length}, {NULL, NULL}};
 static const luaL_Reg methods[] = {

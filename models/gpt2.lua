@@ -334,7 +334,8 @@ function methods:save(folder, opts)
       .. "part of the weights by adapter:merge():remove()"):format(extra), 2)
   end
   local ok, problem = hugging_face.make_folder(folder)
-  if ok then ok, problem = equi.safetensors.write(folder .. "/model.safetensors", tensors, nil, o) end
+  local path = folder .. "/model.safetensors"
+  if ok then ok, problem = equi.safetensors.write(path, tensors, nil, o) end
   if ok then
     local text = json.encode(settings_of(self.config), {indent = 2}) .. "\n"
     ok, problem = equi.core.write_file_atomic(folder .. "/config.json", {text})

@@ -31,14 +31,15 @@ combine.mean = setmetatable({kind = "mean"}, mt)
 
 --- The branch with the highest score (equizero; Basu et al., NeurIPS 2023).
 ---
---- score(M(g x)) gives one number per row of the model's result, before it is moved back. The
---- gradient is that of the mean, straight through. Branches within `tolerance` (relative) of the
+--- score(M(g x)) gives one number per row of the model's result, before it is moved back; or one
+--- for each of its first places, such as [N, T] for logits [N, T, V]: then the choice is made place
+--- by place. The gradient is that of the mean, straight through. Branches within `tolerance` (relative) of the
 --- highest score share the place: a tie broken by order would not be equivariant.
 ---
 --- Example:
 ---     local c = equi.combine.best(function(y) return (y:max(-1)) end)
 ---     print(c)   --> combine.best
----@param score function result [N, ...] -> [N]
+---@param score function result [N, ...] -> [N] or [N, ...]
 ---@param opts? table {tolerance = 1e-6}
 ---@return table
 function combine.best(score, opts)
@@ -58,16 +59,21 @@ end
 --- weights and must not be negative. A constant net is the mean. A net that is a module appears
 --- under the equituned model's parameters as `weight`.
 ---
+--- With of = "results" the net sees what the model returned for g x instead, lambda(M(g x)), and
+--- may give a number for each of its first places: [N, T] for logits [N, T, V]. Language models
+--- need this: a step sees one token of the input only, but the result of all.
+---
 --- Example:
 ---     local c = equi.combine.weighted(equi.nn.linear(4, 1))
 ---     print(c.softmax)   --> true
----@param net any module or function: inputs [N, ...] -> [N] or [N, 1]
----@param opts? table {softmax = true}
+---@param net any module or function: inputs (or results) [N, ...] -> [N] or [N, 1]
+---@param opts? table {softmax = true, of = "inputs" or "results"}
 ---@return table
 function combine.weighted(net, opts)
-  opts = options.check("combine.weighted", opts, {softmax = true})
-  check_callable(net, "combine.weighted", "net must be a module or a function of the inputs")
-  return setmetatable({kind = "weighted", net = net, softmax = opts.softmax}, mt)
+  opts = options.check("combine.weighted", opts, {softmax = true, of = "inputs"})
+  arguments.choice("combine.weighted", "of", opts.of, {"inputs", "results"})
+  check_callable(net, "combine.weighted", "net must be a module or a function of the " .. opts.of)
+  return setmetatable({kind = "weighted", net = net, softmax = opts.softmax, of = opts.of}, mt)
 end
 
 --- The mean, except at general ids, where the identity's branch stays (R-EquiGPT2; Basu et al.,

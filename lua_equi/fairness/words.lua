@@ -373,8 +373,7 @@ end
 ---     end
 ---     function tok:decode(ids) return self.tokens[ids[1]] end
 ---     local w = equi.fairness.words(tok, {{"man", "woman"}}, {size = 5})
----     print(w.group.order, #w.equality, w.ids(w.group "r", equi.tensor({1}, {dtype = "i64"}))[1])
----     --> 2 4 2
+---     print(w.group.order, #w.equality, w:move("r", " man"))   --> 2 4  woman
 ---@param tokenizer any with encode and decode, ids from 1
 ---@param lists table
 ---@param opts? table {forms = names, multi = "exact", "skip" or "refuse"; general = words of S,

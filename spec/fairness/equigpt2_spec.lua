@@ -31,7 +31,7 @@ end
 
 describe("fairness.equigpt2", function()
   for name, words in pairs {["d = 2"] = two, ["d = 3"] = three, ["a product"] = both} do
-    for _, kind in ipairs {"mean", "best"} do
+    for _, kind in ipairs {"mean", "best", "weighted"} do
       it(("%s, combine = %s: fair to 1e-6 on 100 contexts; the model is not"):format(name, kind),
         function()
           assert.is_true(unfairness(model, words) > 0.01)
@@ -63,7 +63,8 @@ describe("fairness.equigpt2", function()
   it("steps and calls agree, also with padding", function()
     local mask = equi.tensor({{0, 0, 1, 1}, {1, 1, 1, 1}}):to "bool"
     local x = contexts:narrow(1, 1, 2):narrow(2, 1, 4)
-    for _, o in ipairs {{}, {relaxed = true}} do
+    local softly = {combine = "weighted", score = function(y) return y:exp():sum(-1):log() end}
+    for _, o in ipairs {{}, {relaxed = true}, {combine = "best"}, {combine = "weighted"}, softly} do
       local tuned = equi.fairness.equigpt2(model, two, o)
       local whole = tuned(x, {mask = mask})
       local state = tuned:start(x:narrow(2, 1, 3), {mask = mask:narrow(2, 1, 3)})

@@ -35,6 +35,15 @@ local jobs = {
     return tuned {combine = combine.weighted(function(v) return sum(v):exp() end,
       {softmax = false})}(x)
   end,
+  ["weighted by results"] = function()
+    return tuned {combine = combine.weighted(sum, {of = "results"}), chunk = 3}(x)
+  end,
+  ["training weighted by results"] = function()
+    local net = combine.weighted(function(v) return sum(v):exp() end, {of = "results",
+      softmax = false})
+    tuned {combine = net}(x):sum():backward()
+    w.grad = nil
+  end,
   relaxed = function() return tuned {combine = combine.relaxed({2}, 4)}(x) end,
   frames = function() return tuned {pick = first}(x) end,
   training = function()
@@ -74,6 +83,8 @@ describe("memory of equituned models:", function()
     local broken = {
       {third, {chunk = 2}}, {third, {chunk = 2, combine = combine.best(top)}},
       {f, {combine = combine.best(raise)}}, {f, {combine = combine.weighted(raise)}},
+      {f, {combine = combine.weighted(raise, {of = "results"})}},
+      {f, {combine = combine.weighted(function(v) return v[{{}, 1}] end, {of = "results"})}},
       {f, {pick = raise}}, {f, {combine = combine.best(f)}}, {function() return x end, {}},
       {f, {combine = combine.relaxed({1}, 5)}}, {function() end, {}},
     }

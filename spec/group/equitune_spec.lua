@@ -250,6 +250,107 @@ describe("combine.best", function()
   end)
 end)
 
+describe("scores and weights of the results", function()
+  local ids = action.vocabulary(c3, {size = 9, generators = {{{2, 3, 5}, {7, 8, 9}}}})
+  local logits = action.vocabulary(c3, {size = 9, generators = {{{2, 3, 5}, {7, 8, 9}}},
+    what = "logits"})
+  local f, x = reader(9, 9), oracle.index(9, 2, 4)
+  local function by_place(y) return (y:max(-1)) end
+  local function tuned(kind, chunk)
+    return equi.equitune(f, {input = ids, output = logits, combine = kind, chunk = chunk})
+  end
+
+  it("may differ from place to place, and are equivariant", function()
+    local branches, scores = {}, {}
+    for k, g in ipairs(c3:elements()) do
+      local y = f(ids(g, x))
+      scores[k], branches[k] = by_place(y), logits(g.inverse, y)
+    end
+    local y, s = equi.stack(branches), equi.stack(scores)
+    local w = s:softmax(1)
+    oracle.near(tuned(combine.weighted(by_place, {of = "results"}))(x),
+      (y * w:unsqueeze(-1)):sum(1), 1e-13)
+    w = s:exp() / s:exp():sum(1, {keepdim = true})
+    local own = combine.weighted(function(v) return by_place(v):exp() end, {of = "results",
+      softmax = false})
+    oracle.near(tuned(own)(x), (y * w:unsqueeze(-1)):sum(1), 1e-13)
+    local best = tuned(combine.best(by_place))(x)
+    for b = 1, 2 do
+      for t = 1, 4 do
+        local k = s[{{}, b, t}]:argmax():item()
+        assert.same(y[{k, b, t}]:totable(), best[{b, t}]:totable())
+      end
+    end
+    for _, kind in ipairs {own, combine.best(by_place),
+      combine.weighted(by_place, {of = "results"})} do
+      check(tuned(kind), x)
+      oracle.near(tuned(kind, 1)(x), tuned(kind)(x), 1e-14)
+      oracle.near(tuned(kind, 2)(x), tuned(kind)(x), 1e-14)
+    end
+  end)
+
+  it("a network of results learns with the model", function()
+    local net, w = equi.nn.linear(4, 1):to "f64", oracle.data({4, 4}, {seed = 8}):requires_grad_()
+    local act = action.regular(c4)
+    local model = equi.equitune(function(v) return v:matmul(w):tanh() end,
+      {input = act, output = act, combine = combine.weighted(net, {of = "results"})})
+    assert.equal(2, #net:parameters())
+    oracle.gradcheck(function(a, b, v)
+      local m = equi.equitune(function(u) return u:matmul(a):tanh() end, {input = act,
+        output = act, combine = combine.weighted(function(y) return y:matmul(b) end,
+        {of = "results"})})
+      return m(v)
+    end, {oracle.data(4, 4), oracle.data({4, 1}, {seed = 4}), f64(2, 4)})
+    model(f64(3, 4)):sum():backward()
+    assert.is_truthy(net.weight.grad and w.grad)
+  end)
+
+  it("places that the action moves have no score of their own", function()
+    local function g(v) return v:reshape(-1, 9, 1) * equi.tensor({1, 2}, {dtype = "f64"}) end
+    local act = action.permutation(c3, {{2, 3, 1, 5, 6, 4, 8, 9, 7}}, {dim = 2})
+    oracle.raises("equitune: there is a score for each of 6 x 9 places, but the action moves these;"
+      .. " give one number for each row", equi.equitune(g, {input = act, output = act,
+      combine = combine.best(function(y) return (y:max(-1)) end)}), f64(2, 9))
+  end)
+
+  it("says what the numbers are of", function()
+    oracle.raises('combine.weighted: of must be one of inputs, results, got "logits"',
+      combine.weighted, print, {of = "logits"})
+    oracle.raises("combine.weighted: net must be a module or a function of the results",
+      combine.weighted, 3, {of = "results"})
+  end)
+end)
+
+describe("the mean in f32", function()
+  it("is the same bits whatever element stands first, for more than two elements", function()
+    local act = action.regular(c5)
+    local w = oracle.data({5, 5}, {dtype = "f32", seed = 3, low = -90, high = 90})
+    local function f(v) -- row by row, so that the branches themselves do not depend on their order
+      return equi.stack({(v:unsqueeze(2) * w):sum(-1)})[1]
+    end
+    local model = equi.equitune(f, {input = act, output = act})
+    local x = oracle.data({200, 5}, {dtype = "f32", low = -9, high = 9})
+    local y = model(x)
+    assert.equal("f32", y.dtype)
+    for _, g in ipairs(c5:elements()) do
+      assert.equal(act(g, y):tobytes(), model(act(g, x)):tobytes())
+    end
+  end)
+
+  it("its gradient is that of the mean", function()
+    local act = action.regular(c4)
+    local function gradient(dtype)
+      local w = oracle.data({4, 4}, {dtype = dtype, seed = 8}):requires_grad_()
+      local model = equi.equitune(function(v) return v:matmul(w):tanh() end, {input = act,
+        output = act, chunk = 3})
+      local loss = (model(oracle.data({3, 4}, {dtype = dtype})) ^ 2):sum()
+      loss:backward()
+      return w.grad:to "f64"
+    end
+    oracle.near(gradient "f32", gradient "f64", 1e-5)
+  end)
+end)
+
 describe("combine.relaxed", function()
   local ids = action.vocabulary(c2, {size = 9, swaps = {{2, 3}, {7, 8}}})
   local logits = action.vocabulary(c2, {size = 9, swaps = {{2, 3}, {7, 8}}, what = "logits"})

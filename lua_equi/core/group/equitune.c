@@ -8,6 +8,7 @@
 #include "equitune.h"
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 /* ---- a list of tensors joined by one op, released afterwards ---- */
 typedef struct list {
@@ -42,17 +43,17 @@ static eq_tensor *list_join(list *l, const char *op) {
 }
 
 /* ---- moving ---- */
-static bool is_first(int dim, int ndim) { return (dim < 0 ? dim + ndim : dim) == 0; }
+static bool is_first(int dim, int n, int ndim) { return (dim < 0 ? dim + ndim : dim) < n; }
 
-/* Would the action move rows of the batch into each other? */
-static bool moves_batch(const eq_action *a, int ndim) {
+/* Would the action move any of the first n dims, such as the rows of the batch into each other? */
+static bool moves_first(const eq_action *a, int n, int ndim) {
   switch (a->kind) {
   case EQ_ACT_AXIS:
-  case EQ_ACT_MATRIX: return is_first(a->dim, ndim);
-  case EQ_ACT_GRID: return is_first(a->dim, ndim) || is_first(a->dim2, ndim);
+  case EQ_ACT_MATRIX: return is_first(a->dim, n, ndim);
+  case EQ_ACT_GRID: return is_first(a->dim, n, ndim) || is_first(a->dim2, n, ndim);
   case EQ_ACT_CHAIN:
     for (int i = 0; i < a->npart; i++)
-      if (moves_batch(a->part[i], ndim)) return true;
+      if (moves_first(a->part[i], n, ndim)) return true;
     return false;
   default: return false;
   }
@@ -61,7 +62,7 @@ static bool moves_batch(const eq_action *a, int ndim) {
 static int check_batch(const eq_action *a, const eq_tensor *x, const char *what) {
   if (x->ndim == 0)
     return eq_fail("the %s is a single number; its first dim must be the batch", what);
-  if (a && moves_batch(a, x->ndim))
+  if (a && moves_first(a, 1, x->ndim))
     return eq_fail("the action moves dim 1 of the %s (%s), which is the batch; add a dim in front, "
                    "or make the action for a dim counted from the end",
                    what, eq_shape_of(x));
@@ -108,6 +109,21 @@ int eq_orbit_check(const eq_tensor *y, int n, int64_t rows, const char *what) {
                  what, y->ndim ? eq_shape_of(y) : "a single number", n * rows, n, rows);
 }
 
+/* One number for each row, or for each of the first places of the result; places that the action
+ * moves have no score of their own, which would have to move with them. */
+int eq_orbit_check_scores(const eq_action *a, const eq_tensor *s, const eq_tensor *y) {
+  bool ok = s->ndim > 0 && s->shape[0] == y->shape[0];
+  if (ok && s->numel == s->shape[0]) return EQ_OK;
+  ok = ok && s->ndim < y->ndim;
+  for (int d = 0; ok && d < s->ndim; d++) ok = s->shape[d] == y->shape[d];
+  if (!ok) return EQ_ERR;
+  if (a && moves_first(a, s->ndim, y->ndim))
+    return eq_fail("there is a score for each of %s places, but the action moves these; give one "
+                   "number for each row",
+                   eq_shape_of(s));
+  return EQ_OK;
+}
+
 eq_tensor *eq_orbit_branch(const eq_action *a, int g, eq_tensor *y, int k, int64_t rows) {
   if (check_batch(a, y, "result")) return NULL;
   eq_tensor *part = block(y, k * rows, rows);
@@ -123,9 +139,10 @@ eq_tensor *eq_orbit_back(const eq_action *a, int from, int n, eq_tensor *y, int6
   return list_join(&l, "stack");
 }
 
-/* w [B] with dims of size 1 added behind until it multiplies a tensor of ndim dims. */
+/* w with dims of size 1 added behind until it multiplies a tensor of ndim dims. */
 static eq_tensor *spread(eq_tensor *w, int ndim) {
-  int64_t shape[EQ_MAXDIM] = {w->shape[0], 1, 1, 1, 1, 1, 1, 1};
+  int64_t shape[EQ_MAXDIM] = {1, 1, 1, 1, 1, 1, 1, 1};
+  memcpy(shape, w->shape, (size_t)w->ndim * sizeof *shape);
   return eq_f("reshape", "tl", w, ndim, shape);
 }
 
@@ -136,7 +153,23 @@ static eq_tensor *weight_of(eq_tensor *w, int g, int ndim) {
   return s;
 }
 
-eq_tensor *eq_orbit_add(const eq_action *a, int from, int n, eq_tensor *y, int64_t rows,
+static eq_tensor *in_dtype(eq_tensor *y, eq_dtype t) {
+  return y->dtype == t ? eq_retain(y) : eq_f("to", "ti", y, (int64_t)t);
+}
+
+/* total + z; both are taken over. Two numbers have one sum, so two branches need no more bits. */
+static eq_tensor *plus(eq_tensor *total, eq_tensor *z, int order) {
+  if (order > 2 && !total && z && z->dtype == EQ_F32) return eq_f("to", "Ti", z, (int64_t)EQ_F64);
+  if (!total || !z || total->dtype == z->dtype) return total ? eq_f("add", "TT", total, z) : z;
+  if (total->node || z->node) return eq_f("add_wide", "TT", total, z);
+  eq_call c = {.op = eq_find("add_wide"), .nin = 2, .in = (eq_tensor *[2]){total, z}};
+  int bad = eq_apply_inplace(&c);
+  eq_release(total);
+  eq_release(z);
+  return bad ? NULL : c.out[0];
+}
+
+eq_tensor *eq_orbit_add(const eq_action *a, int order, int from, int n, eq_tensor *y, int64_t rows,
                         eq_tensor *w, eq_tensor *sum) {
   eq_tensor *total = sum ? eq_retain(sum) : NULL;
   for (int k = 0; k < n; k++) {
@@ -153,8 +186,7 @@ eq_tensor *eq_orbit_add(const eq_action *a, int from, int n, eq_tensor *y, int64
       eq_release(total);
       return NULL;
     }
-    total = total ? eq_f("add", "TT", total, z) : z;
-    if (!total) return NULL;
+    if (!(total = plus(total, z, order))) return NULL;
   }
   return total;
 }
@@ -165,16 +197,57 @@ static eq_tensor *sum_first(eq_tensor *y) {
   return eq_f("sum", "tl", y, 1, &dim);
 }
 
-eq_tensor *eq_combine_divide(eq_tensor *y, double d) { return eq_f("mul", "tn", y, 1 / d); }
+eq_tensor *eq_combine_divide(eq_tensor *y, double d, eq_dtype t) {
+  return eq_f(y->dtype == t ? "mul" : "narrow_mean", "tn", y, 1 / d);
+}
 
-eq_tensor *eq_combine_normalise(eq_tensor *y, eq_tensor *w) {
-  eq_tensor *s = sum_first(w), *below = s ? spread(s, y->ndim) : NULL;
+eq_tensor *eq_combine_normalise(eq_tensor *y, eq_tensor *w, eq_dtype t) {
+  eq_tensor *wide = in_dtype(w, y->dtype), *s = wide ? sum_first(wide) : NULL;
+  eq_tensor *below = s ? spread(s, y->ndim) : NULL, *q = eq_f("div", "tT", y, below);
+  eq_tensor *z = q ? in_dtype(q, t) : NULL;
+  eq_release(q);
   eq_release(s);
-  return eq_f("div", "tT", y, below);
+  eq_release(wide);
+  return z;
+}
+
+/* In f64, as the sums: weights must not depend on which element is called the first. */
+eq_tensor *eq_combine_softmax(eq_tensor *w) {
+  eq_tensor *wide = in_dtype(w, EQ_F64), *s = wide ? eq_f("softmax", "ti", wide, (int64_t)0) : NULL;
+  eq_tensor *z = s ? in_dtype(s, w->dtype) : NULL;
+  eq_release(s);
+  eq_release(wide);
+  return z;
+}
+
+/* The sum of branches y [G, ...] times their weights. */
+static eq_tensor *weighted_sum(eq_tensor *y, eq_tensor *w) {
+  eq_tensor *total = NULL;
+  int n = (int)y->shape[0];
+  for (int k = 0; k < n; k++) {
+    eq_tensor *row = eq_f("select", "tii", y, (int64_t)0, (int64_t)k);
+    eq_tensor *part = row ? eq_f("mul", "TT", row, weight_of(w, k, row->ndim)) : NULL;
+    if (!part) {
+      eq_release(total);
+      return NULL;
+    }
+    if (!(total = plus(total, part, n))) return NULL;
+  }
+  return total;
+}
+
+eq_tensor *eq_combine_weighted(eq_tensor *y, eq_tensor *w, bool softmax) {
+  if (!softmax && eq_combine_check_weights(w)) return NULL;
+  eq_tensor *used = softmax ? eq_combine_softmax(w) : eq_retain(w), *z = NULL;
+  eq_tensor *total = used ? weighted_sum(y, used) : NULL;
+  if (total) z = softmax ? in_dtype(total, y->dtype) : eq_combine_normalise(total, used, y->dtype);
+  eq_release(total);
+  eq_release(used);
+  return z;
 }
 
 int eq_combine_check_weights(const eq_tensor *w) {
-  int64_t n = w->shape[0], rows = w->shape[1];
+  int64_t n = w->shape[0], rows = w->numel / n, places = rows / w->shape[1];
   for (int64_t b = 0; b < rows; b++) {
     double sum = 0;
     for (int64_t k = 0; k < n; k++) {
@@ -182,20 +255,22 @@ int eq_combine_check_weights(const eq_tensor *w) {
       if (v < 0)
         return eq_fail("weight %" PRId64 " of row %" PRId64 " is %g; weights must not be negative, "
                        "or use softmax = true",
-                       k + 1, b + 1, v);
+                       k + 1, b / places + 1, v);
       sum += v;
     }
     if (sum == 0)
-      return eq_fail("all weights of row %" PRId64 " are 0; one of them must be positive", b + 1);
+      return eq_fail("all weights of row %" PRId64 " are 0; one of them must be positive",
+                     b / places + 1);
   }
   return EQ_OK;
 }
 
-/* bool [G, B, 1, ...], true where the score is within tol of the highest of its row of the batch;
- * and how many these are, [B, 1, ...]. Scores that are NaN never win. */
+/* bool [G, B, ..., 1, ...], true where the score is within tol of the highest of its place; and how
+ * many these are, without G. Scores that are NaN never win. */
 static eq_tensor *winners(const eq_tensor *score, double tol, const eq_tensor *y,
                           eq_tensor **count) {
-  int64_t n = y->shape[0], rows = y->shape[1], shape[EQ_MAXDIM] = {n, rows, 1, 1, 1, 1, 1, 1};
+  int64_t n = y->shape[0], rows = score->numel / n, shape[EQ_MAXDIM] = {1, 1, 1, 1, 1, 1, 1, 1};
+  memcpy(shape, score->shape, (size_t)score->ndim * sizeof *shape);
   eq_tensor *w = eq_zeros(EQ_BOOL, y->ndim, shape);
   *count = w ? eq_zeros(y->dtype, y->ndim - 1, shape + 1) : NULL;
   for (int64_t b = 0; *count && b < rows; b++) {
@@ -214,11 +289,6 @@ static eq_tensor *winners(const eq_tensor *score, double tol, const eq_tensor *y
 
 /* A branch that lost is left out, not multiplied by 0: it may hold infinities. */
 eq_tensor *eq_combine_best(eq_tensor *y, eq_tensor *score, double tol) {
-  if (score->ndim != 2 || score->shape[0] != y->shape[0] || score->shape[1] != y->shape[1]) {
-    eq_fail("scores must be one number per row of the orbit: %s for results of %s",
-            eq_shape_of(score), eq_shape_of(y));
-    return NULL;
-  }
   eq_tensor *count, *w = winners(score, tol, y, &count), *plain = count ? eq_alias(y) : NULL;
   eq_tensor *zero = plain ? eq_scalar(y->dtype, 0) : NULL, *best = NULL;
   eq_tensor *left = zero ? eq_f("where", "ttt", w, plain, zero) : NULL;
@@ -231,7 +301,8 @@ eq_tensor *eq_combine_best(eq_tensor *y, eq_tensor *score, double tol) {
   eq_release(count);
   eq_release(w);
   if (!best || !y->node || !eq_grad_enabled) return best;
-  eq_tensor *sum = sum_first(y), *mean = sum ? eq_combine_divide(sum, (double)y->shape[0]) : NULL;
+  eq_tensor *sum = sum_first(y),
+            *mean = sum ? eq_combine_divide(sum, (double)y->shape[0], y->dtype) : NULL;
   eq_release(sum);
   return eq_f("straight_through", "TT", mean, best);
 }
@@ -312,7 +383,7 @@ eq_tensor *eq_pick_back(const eq_action *a, const eq_tensor *number, eq_tensor *
   for (int d = 1; d < z->ndim; d++) shape[d + 1] = z->shape[d];
   int n = z->ndim + 1;
   eq_tensor *s = eq_f("reshape", "Tl", z, n, shape), *sum = s ? sum_first(s) : NULL;
-  eq_tensor *mean = sum ? eq_combine_divide(sum, (double)frames) : NULL;
+  eq_tensor *mean = sum ? eq_combine_divide(sum, (double)frames, y->dtype) : NULL;
   eq_release(s);
   eq_release(sum);
   return mean;

@@ -11,23 +11,34 @@
 eq_tensor *eq_orbit_out(const eq_action *a, int from, int n, eq_tensor *x);
 /* What came back from the model for n stacked elements of `rows` rows each; what: "result". */
 int eq_orbit_check(const eq_tensor *y, int n, int64_t rows, const char *what);
+/* Scores s for a result y of the model: [n * rows], [n * rows, 1], or the first dims of y. EQ_ERR
+ * without a sentence when they have another shape. */
+int eq_orbit_check_scores(const eq_action *a, const eq_tensor *s, const eq_tensor *y);
 /* Block k of y [n * rows, ...], moved back by the inverse of element g: [rows, ...]. */
 eq_tensor *eq_orbit_branch(const eq_action *a, int g, eq_tensor *y, int k, int64_t rows);
 /* All branches of y, stacked: [n, rows, ...]. */
 eq_tensor *eq_orbit_back(const eq_action *a, int from, int n, eq_tensor *y, int64_t rows);
-/* sum + the branches of y, each times its row of w [G, rows]. sum and w may be NULL. The order of
- * the sum is that of the elements, so that it does not matter how many come at a time. */
-eq_tensor *eq_orbit_add(const eq_action *a, int from, int n, eq_tensor *y, int64_t rows,
+/* sum + the branches of y, of `order` in all, each times its row of w [G, rows, ...]. sum and w may
+ * be NULL. The order of the sum is that of the elements, so that it does not matter how many come
+ * at a time. Sums of more than two f32 branches are f64: then it does not matter either, but for
+ * one bit in 2^29, which branch comes first, and first comes whatever happens to be the input. */
+eq_tensor *eq_orbit_add(const eq_action *a, int order, int from, int n, eq_tensor *y, int64_t rows,
                         eq_tensor *w, eq_tensor *sum);
 
-/* y / d for a sum over the group. */
-eq_tensor *eq_combine_divide(eq_tensor *y, double d);
-/* y [B, ...] / the sum of w [G, B]. */
-eq_tensor *eq_combine_normalise(eq_tensor *y, eq_tensor *w);
+/* y / d for a sum over the group, in the dtype t of the branches. */
+eq_tensor *eq_combine_divide(eq_tensor *y, double d, eq_dtype t);
+/* y [B, ...] / the sum of w [G, B, ...], in the dtype t. */
+eq_tensor *eq_combine_normalise(eq_tensor *y, eq_tensor *w, eq_dtype t);
+/* Branches y [G, B, ...] weighted by w [G, B, ...], whose dims are the first ones of y, and divided
+ * by the sum of w; softmax: of w, along the group. */
+eq_tensor *eq_combine_weighted(eq_tensor *y, eq_tensor *w, bool softmax);
+/* softmax of w [G, B, ...] along the group. */
+eq_tensor *eq_combine_softmax(eq_tensor *w);
 /* No weight is negative, and none of the rows has weights of 0 only. */
 int eq_combine_check_weights(const eq_tensor *w);
-/* y [G, B, ...], score [G, B]: the y of the highest score, forward; the gradient of the mean,
- * backward. Scores that differ from the highest by up to tol times its size share the place. */
+/* y [G, B, ...], score [G, B, ...], whose dims are the first ones of y: the y of the highest score,
+ * forward; the gradient of the mean, backward. Scores that differ from the highest by up to tol
+ * times its size share the place. */
 eq_tensor *eq_combine_best(eq_tensor *y, eq_tensor *score, double tol);
 /* Along the last dim: `own` where general is true, elsewhere the mean. */
 eq_tensor *eq_combine_relaxed(eq_tensor *mean, eq_tensor *own, eq_tensor *general);

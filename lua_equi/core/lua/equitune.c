@@ -2,8 +2,9 @@
  *
  * Order of a call: orbit of every input, model, results moved back and added up, element by
  * element; with `chunk` for a few elements at a time, so that one sum is all that stays. Only
- * combine.best keeps every branch, since the choice comes last. Whatever is computed goes into a
- * box that is on the stack before: errors, also those of the model, leave nothing unowned. */
+ * combine.best, and weights of the results, keep every branch, since the choice comes last.
+ * Whatever is computed goes into a box that is on the stack before: errors, also those of the
+ * model, leave nothing unowned. */
 #include "tuned.h"
 #include <string.h>
 
@@ -15,8 +16,9 @@ typedef struct run {
   int nargs, nin; /* arguments, from place 2 on; how many of them have an action or false */
   int64_t rows;   /* the batch */
   int weights;    /* place of the weights [G, B], or 0 */
-  int sum, own;   /* places of the first sum (for best: list of branches) and identity's branch */
+  int sum, own;   /* places of the first sum (or list of branches) and identity's branch */
   int scores;     /* place of the list of scores */
+  eq_dtype dtype[EQ_TUNED_MAXIN]; /* of the results; sums may have more bits */
 } run;
 
 static eq_tensor **box_at(lua_State *L, int i) { return lua_touserdata(L, i); }
@@ -86,7 +88,7 @@ static void push_orbit(lua_State *L, int slot, int k, int i, int from, int n) {
   if (!*box) raise_at(L, "input", k);
 }
 
-/* ---- scores and weights: one number per row of the orbit ---- */
+/* ---- scores and weights: one number per row of the orbit, or per place of its results ---- */
 static void push_field(lua_State *L, const char *name) {
   if (lua_getiuservalue(L, 1, EQ_UV_COMBINE) == LUA_TTABLE)
     lua_getfield(L, -1, name);
@@ -95,21 +97,27 @@ static void push_field(lua_State *L, const char *name) {
   lua_remove(L, -2);
 }
 
-/* Pops the tensor on top, [n * B] or [n * B, 1], and adds it as [n, B] to the list. */
-static void add_scores(const run *r, int n, const char *what, int list) {
+static int refuse_scores(const run *r, int n, const char *what, const eq_tensor *s) {
+  lua_State *L = r->L;
+  const char *got = eq_lua_kind(L, -1);
+  if (s)
+    got = lua_pushfstring(L, "%s %s", eq_dtype_name(s->dtype),
+                          s->ndim ? eq_shape_of(s) : "of no dim");
+  return luaL_error(
+      L, "%s: %s must return one f32 or f64 number for each of the %I rows, it returned %s", who,
+      what, (LUAI_UACINT)(n * r->rows), got);
+}
+
+/* Pops the tensor on top, [n * B], [n * B, 1] or [n * B, T, ...], and adds it as [n, B, ...] to the
+ * list. */
+static void add_scores(const run *r, int n, int list) {
   lua_State *L = r->L;
   eq_tensor *s = eq_lua_totensor(L, -1);
-  if (!s || !eq_is_float(s->dtype) || s->ndim == 0 || s->numel != s->shape[0] ||
-      s->shape[0] != n * r->rows)
-    luaL_error(L,
-               "%s: %s must return one f32 or f64 number for each of the %I rows, it returned %s",
-               who, what, (LUAI_UACINT)(n * r->rows),
-               s ? lua_pushfstring(L, "%s %s", eq_dtype_name(s->dtype),
-                                   s->ndim ? eq_shape_of(s) : "of no dim")
-                 : eq_lua_kind(L, -1));
-  int64_t shape[2] = {n, r->rows};
+  int64_t shape[EQ_MAXDIM] = {n, r->rows};
+  int ndim = s->numel == s->shape[0] ? 2 : s->ndim + 1;
+  for (int d = 2; d < ndim; d++) shape[d] = s->shape[d - 1];
   eq_tensor **box = eq_lua_newbox(L);
-  EQ_LUA_MAKE(L, who, *box, eq_f("reshape", "tl", s, 2, shape));
+  EQ_LUA_MAKE(L, who, *box, eq_f("reshape", "tl", s, ndim, shape));
   lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
   lua_pop(L, 1);
 }
@@ -134,6 +142,11 @@ static eq_tensor *join(lua_State *L, int i) {
   return *box;
 }
 
+/* Do all branches stay until the scores are there? */
+static bool keeps_branches(const eq_tuned *t) {
+  return t->combine == EQ_BEST || (t->combine == EQ_WEIGHTED && t->of_results);
+}
+
 static int chunk_from(const eq_tuned *t, int from) {
   return t->order - from < t->chunk ? t->order - from : t->chunk;
 }
@@ -148,12 +161,16 @@ static void push_weights(run *r) {
     push_field(L, "net");
     for (int k = 1; k <= r->nin; k++) push_orbit(L, EQ_UV_INPUT, k, 1 + k, from, n);
     lua_call(L, r->nin, 1);
-    add_scores(r, n, "the weight network", list);
+    eq_tensor *s = eq_lua_totensor(L, -1);
+    if (!s || !eq_is_float(s->dtype) || s->ndim == 0 || s->numel != n * r->rows ||
+        s->shape[0] != s->numel)
+      refuse_scores(r, n, "the weight network", s);
+    add_scores(r, n, list);
   }
   eq_tensor *w = join(L, list);
   if (r->t->softmax) {
     eq_tensor **box = eq_lua_newbox(L);
-    EQ_LUA_MAKE(L, who, *box, eq_f("softmax", "ti", w, (int64_t)0));
+    EQ_LUA_MAKE(L, who, *box, eq_combine_softmax(w));
     lua_remove(L, -2);
   } else if (eq_combine_check_weights(w)) {
     eq_lua_raise(L, who);
@@ -162,17 +179,32 @@ static void push_weights(run *r) {
   r->weights = list;
 }
 
-/* The score sees the raw results, cut off from the graph: the choice has no gradient. */
+/* A score sees the raw results, cut off from the graph: the choice has no gradient. A network that
+ * weighs them sees them as they are. */
 static void take_scores(const run *r, int first, int n) {
   lua_State *L = r->L;
-  if (r->t->combine != EQ_BEST) return;
-  push_field(L, "score");
+  bool best = r->t->combine == EQ_BEST;
+  if (!keeps_branches(r->t)) return;
+  push_field(L, best ? "score" : "net");
   for (int k = 0; k < r->t->nout; k++) {
+    if (!best) {
+      lua_pushvalue(L, first + k);
+      continue;
+    }
     eq_tensor *y = eq_lua_totensor(L, first + k), **box = eq_lua_newbox(L);
     EQ_LUA_MAKE(L, who, *box, eq_alias(y));
   }
   lua_call(L, r->t->nout, 1);
-  add_scores(r, n, "the score function", r->scores);
+  const char *what = best ? "the score function" : "the weight network";
+  eq_tensor *s = eq_lua_totensor(L, -1);
+  if (!s || !eq_is_float(s->dtype)) refuse_scores(r, n, what, s);
+  for (int k = 0; k < r->t->nout; k++) {
+    eq_error.text[0] = 0;
+    if (!eq_orbit_check_scores(output_action(r, k), s, eq_lua_totensor(L, first + k))) continue;
+    if (!eq_error.text[0]) refuse_scores(r, n, what, s);
+    eq_lua_raise(L, who);
+  }
+  add_scores(r, n, r->scores);
 }
 
 /* ---- results ---- */
@@ -195,7 +227,7 @@ static void open_sums(run *r) {
   lua_State *L = r->L;
   r->sum = lua_gettop(L) + 1;
   for (int k = 0; k < r->t->nout; k++) {
-    if (r->t->combine == EQ_BEST)
+    if (keeps_branches(r->t))
       lua_newtable(L);
     else
       eq_lua_newbox(L);
@@ -211,14 +243,14 @@ static void add_branches(const run *r, int k, eq_tensor *y, int from, int n) {
   lua_State *L = r->L;
   const eq_tuned *t = r->t;
   eq_action *a = output_action(r, k);
-  if (t->combine == EQ_BEST) {
+  if (keeps_branches(t)) {
     eq_tensor **box = eq_lua_newbox(L);
     EQ_LUA_MAKE(L, who, *box, eq_orbit_back(a, from, n, y, r->rows));
     lua_rawseti(L, r->sum + k, (lua_Integer)lua_rawlen(L, r->sum + k) + 1);
     return;
   }
   eq_tensor **sum = box_at(L, r->sum + k), *w = r->weights ? *box_at(L, r->weights) : NULL, *z;
-  EQ_LUA_MAKE(L, who, z, eq_orbit_add(a, from, n, y, r->rows, w, *sum));
+  EQ_LUA_MAKE(L, who, z, eq_orbit_add(a, t->order, from, n, y, r->rows, w, *sum));
   eq_release(*sum);
   *sum = z;
   if (t->combine != EQ_RELAXED || t->identity < from || t->identity >= from + n) return;
@@ -227,8 +259,8 @@ static void add_branches(const run *r, int k, eq_tensor *y, int from, int n) {
 }
 
 /* The results at places first .. of the model for n elements. */
-static void take_results(const run *r, int first, int from, int n) {
-  for (int k = 0; k < r->t->nout; k++) check_result(r, first + k, k, n, true);
+static void take_results(run *r, int first, int from, int n) {
+  for (int k = 0; k < r->t->nout; k++) r->dtype[k] = check_result(r, first + k, k, n, true)->dtype;
   take_scores(r, first, n);
   for (int k = 0; k < r->t->nout; k++)
     add_branches(r, k, eq_lua_totensor(r->L, first + k), from, n);
@@ -237,35 +269,42 @@ static void take_results(const run *r, int first, int from, int n) {
 static void push_relaxed(const run *r, int k) {
   lua_State *L = r->L;
   eq_tensor **mean = eq_lua_newbox(L), *own = *box_at(L, r->own + k);
-  EQ_LUA_MAKE(L, who, *mean, eq_combine_divide(*box_at(L, r->sum + k), r->t->order));
+  EQ_LUA_MAKE(L, who, *mean, eq_combine_divide(*box_at(L, r->sum + k), r->t->order, r->dtype[k]));
   push_field(L, "mask");
   eq_tensor *general = eq_lua_checktensor(L, -1, who, "the mask of general ids");
   eq_tensor **box = eq_lua_newbox(L);
   EQ_LUA_MAKE(L, who, *box, eq_combine_relaxed(*mean, own, general));
 }
 
-static void push_best(const run *r, int k) {
+static void push_chosen(const run *r, int k) {
+  const eq_tuned *t = r->t;
   eq_tensor *y = join(r->L, r->sum + k), *score = join(r->L, r->scores);
   eq_tensor **box = eq_lua_newbox(r->L);
-  EQ_LUA_MAKE(r->L, who, *box, eq_combine_best(y, score, r->t->tolerance));
+  EQ_LUA_MAKE(r->L, who, *box,
+              t->combine == EQ_BEST ? eq_combine_best(y, score, t->tolerance)
+                                    : eq_combine_weighted(y, score, t->softmax));
+}
+
+/* The sum of weights that are a softmax is 1. */
+static void push_sum(const run *r, int k) {
+  lua_State *L = r->L;
+  eq_tensor *y = *box_at(L, r->sum + k), **box = eq_lua_newbox(L);
+  EQ_LUA_MAKE(L, who, *box,
+              r->weights && !r->t->softmax
+                  ? eq_combine_normalise(y, *box_at(L, r->weights), r->dtype[k])
+                  : eq_combine_divide(y, r->weights ? 1 : r->t->order, r->dtype[k]));
 }
 
 /* Pushes the combined results. */
 static void push_combined(const run *r) {
   lua_State *L = r->L;
   for (int k = 0, top = lua_gettop(L); k < r->t->nout; k++) {
-    if (r->t->combine == EQ_BEST)
-      push_best(r, k);
+    if (keeps_branches(r->t))
+      push_chosen(r, k);
     else if (r->t->combine == EQ_RELAXED)
       push_relaxed(r, k);
-    else if (r->weights && r->t->softmax)
-      lua_pushvalue(L, r->sum + k);
-    else {
-      eq_tensor *y = *box_at(L, r->sum + k), **box = eq_lua_newbox(L);
-      EQ_LUA_MAKE(L, who, *box,
-                  r->weights ? eq_combine_normalise(y, *box_at(L, r->weights))
-                             : eq_combine_divide(y, r->t->order));
-    }
+    else
+      push_sum(r, k);
     lua_copy(L, -1, top + k + 1);
     lua_settop(L, top + k + 1);
   }
@@ -348,7 +387,7 @@ int eq_lua_tuned_call(lua_State *L) {
   bool picks = lua_getiuservalue(L, 1, EQ_UV_PICK) != LUA_TNIL;
   lua_pop(L, 1);
   if (picks) return picked_call(&r);
-  if (r.t->combine == EQ_WEIGHTED) push_weights(&r);
+  if (r.t->combine == EQ_WEIGHTED && !r.t->of_results) push_weights(&r);
   open_sums(&r);
   for (int from = 0, top = lua_gettop(L); from < r.t->order; from += n) {
     n = chunk_from(r.t, from);
@@ -399,10 +438,10 @@ int eq_lua_tuned_step(lua_State *L) { /* step(state, token [B], ...) -> combined
   run r;
   const eq_tuned *t = eq_lua_checktuned(L, 1);
   refuse_pick(L, "step");
-  if (t->combine == EQ_WEIGHTED)
+  if (t->combine == EQ_WEIGHTED && !t->of_results)
     return luaL_error(L,
                       "%s: step cannot weight by a network of the inputs, it has one token only; "
-                      "combine.mean, best and relaxed can step",
+                      "combine.weighted(net, {of = \"results\"}), mean, best and relaxed can step",
                       who);
   int slot = eq_lua_tuned_length(L, EQ_UV_TOKEN) ? EQ_UV_TOKEN : EQ_UV_INPUT;
   const eq_tensor *token = eq_lua_checktensor(L, 3, who, "the token");

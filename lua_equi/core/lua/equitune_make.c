@@ -80,6 +80,8 @@ static void read_combine(lua_State *L, eq_tuned *t, int self) {
   if (lua_getfield(L, c, "tolerance") == LUA_TNUMBER) t->tolerance = lua_tonumber(L, -1);
   lua_getfield(L, c, "softmax");
   t->softmax = lua_toboolean(L, -1);
+  t->of_results =
+      lua_getfield(L, c, "of") == LUA_TSTRING && !strcmp(lua_tostring(L, -1), "results");
   lua_settop(L, c);
   lua_setiuservalue(L, self, EQ_UV_COMBINE);
 }

@@ -29,6 +29,7 @@ typedef struct eq_tuned {
   int order, identity, chunk; /* chunk: elements per call of the model */
   int nout;                   /* results of the model that are combined */
   bool exact, softmax;        /* softmax: of weights, over the group */
+  bool of_results;            /* weights of what the model returned, not of its inputs */
   double tolerance;           /* of combine.best */
   eq_combination combine;
 } eq_tuned;

@@ -1,11 +1,13 @@
 /* symmetry.c -- the three moves by which a group acts exactly: permuting one dim, turning and
- * flipping a grid, mapping ids. Hidden ops: users reach them through actions.
+ * flipping a grid, mapping ids; and the sum over it. Hidden ops: users reach them through actions.
  *
  * permute_along: y[.., j, ..] = x[.., index[j], ..]; inverse undoes it, so that the gradient is the
  *   same gather the other way round and not a scatter.
  * grid: `turns` quarter turns counterclockwise, then a flip of dim2, in one copy and in the layout
  *   of x; of channels-last images whole pixels move.
- * map_ids: y = table[x] for ids, range checked. */
+ * map_ids: y = table[x] for ids, range checked.
+ * add_wide: the sum over a group, in f64, plus a branch in f32, in one pass and in place.
+ * narrow_mean: that sum times a number, in f32. */
 #include "equi.h"
 #include <inttypes.h>
 #include <string.h>
@@ -187,6 +189,46 @@ static int map_ids_run(eq_call *c) {
   return EQ_OK;
 }
 
+/* ---- add_wide ---- */
+EQ_SIMD static void add_wide(int64_t n, char *const *p, const int64_t *s, const eq_call *c) {
+  (void)c;
+  if (s[0] == sizeof(double) && s[1] == sizeof(float) && s[2] == sizeof(double)) {
+    const double *a = (const double *)(void *)p[0];
+    const float *b = (const float *)(void *)p[1];
+    double *y = (double *)(void *)p[2];
+    for (int64_t i = 0; i < n; i++) y[i] = a[i] + (double)b[i];
+    return;
+  }
+  for (int64_t i = 0; i < n; i++)
+    *(double *)(void *)(p[2] + i * s[2]) = *(const double *)(void *)(p[0] + i * s[0]) +
+                                           (double)*(const float *)(void *)(p[1] + i * s[1]);
+}
+
+static int add_wide_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
+  if (eq_needed(c, 0)) gx[0] = eq_retain(gy[0]);
+  if (eq_needed(c, 1)) gx[1] = eq_f("to", "ti", gy[0], (int64_t)EQ_F32);
+  return !eq_needed(c, 1) || gx[1] ? EQ_OK : (int)eq_error.status;
+}
+
+/* ---- narrow_mean ---- */
+EQ_SIMD static void narrow_mean(int64_t n, char *const *p, const int64_t *s, const eq_call *c) {
+  double by = c->arg[0].f;
+  if (s[0] == sizeof(double) && s[1] == sizeof(float)) {
+    const double *x = (const double *)(void *)p[0];
+    float *y = (float *)(void *)p[1];
+    for (int64_t i = 0; i < n; i++) y[i] = (float)(x[i] * by);
+    return;
+  }
+  for (int64_t i = 0; i < n; i++)
+    *(float *)(void *)(p[1] + i * s[1]) = (float)(*(const double *)(void *)(p[0] + i * s[0]) * by);
+}
+
+static int narrow_mean_shape(eq_call *c) { return eq_out_like(c, 0, EQ_F32, c->in[0]); }
+
+static int narrow_mean_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
+  return give(gx, eq_f("mul", "Tn", eq_f("to", "ti", gy[0], (int64_t)EQ_F64), c->arg[0].f));
+}
+
 const eq_op ops_symmetry[] = {
     {.name = "permute_along",
      .sig = "x:tensor, index:index, inverse:index, dim:dim -> y",
@@ -203,6 +245,21 @@ const eq_op ops_symmetry[] = {
      .run = grid_run,
      .back = grid_back,
      .flags = EQ_HIDDEN | EQ_ANY_STRIDE,
+     .where = EQ_HERE},
+    {.name = "add_wide",
+     .sig = "sum:float, x:float -> y",
+     .doc = "sum in f64 plus x in f32, of one shape.",
+     .kernel = {[EQ_F64] = add_wide},
+     .back = add_wide_back,
+     .flags = EQ_ELEMENTWISE | EQ_MIXED | EQ_HIDDEN,
+     .where = EQ_HERE},
+    {.name = "narrow_mean",
+     .sig = "sum:float, by:num -> y",
+     .doc = "sum in f64 times a number, in f32.",
+     .shape = narrow_mean_shape,
+     .kernel = {[EQ_F64] = narrow_mean},
+     .back = narrow_mean_back,
+     .flags = EQ_ELEMENTWISE | EQ_HIDDEN,
      .where = EQ_HERE},
     {.name = "map_ids",
      .sig = "x:index, table:index -> y",

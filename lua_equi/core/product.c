@@ -78,7 +78,7 @@ static void FN(small_tile)(const product *q, const T *a, const T *b, T *c, int64
 #include <limits.h>
 #include <string.h>
 
-enum { BLOCK = 4096 };
+enum { BLOCK = 4096, LIGHT = 16384 };
 #define LONGEST 0x1p32 /* floating-point operations of one tile */
 
 /* One operand: a matrix for each batch entry. BLAS takes it as it is when one stride is 1. */
@@ -208,9 +208,13 @@ static double flops(int64_t m, int64_t n, int64_t k) {
 
 static int64_t half(int64_t n) { return ((n + 1) / 2 + 31) / 32 * 32; }
 
-/* Loops for short work, the inner kernels for f32 where they are fast, BLAS for the rest. */
+/* Loops for short work, the inner kernels for f32 where they are fast, BLAS for the rest. From
+ * LIGHT weights on, one row goes where 2 to 8 go, and so has the same bits alone as among others.
+ */
 static void choose_way(product *p) {
-  bool small = p->m == 1 || flops(p->m, p->n, p->k) <= 2.0 * 16 * 16 * 16;
+  bool own = p->dtype == EQ_F32 && eq_micro_wanted();
+  bool small = (p->m == 1 && !(own && p->n * p->k >= LIGHT)) ||
+               flops(p->m, p->n, p->k) <= 2.0 * 16 * 16 * 16;
   if (p->n == 1 && p->b.rs == 1) { /* a dot product: both sides dense */
     p->b.transposed = true;
     p->b.ld = larger(p->k, 1);
@@ -218,7 +222,7 @@ static void choose_way(product *p) {
   bool dots = !p->b.transposed || p->a.cs == 1 || p->k <= 1; /* dots want dense rows */
   if (small && dots)
     p->by = LOOPS;
-  else if (p->dtype != EQ_F32 || !eq_micro_wanted() || p->k == 0)
+  else if (!own || p->k == 0)
     p->by = BLAS;
   else
     p->by = p->m <= EQ_SKINNY && dots ? SKINNY : TILED;

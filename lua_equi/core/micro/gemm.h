@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What b is kept as: f32, the upper half of an f32, or whole numbers times the column's scale. The
+ * last two: skinny products with dense columns only. */
+typedef enum { EQ_KEPT_F32, EQ_KEPT_BF16, EQ_KEPT_INT8 } eq_store;
+
 typedef struct eq_sgemm {
   int64_t m, n, k;
   const float *a; /* a[i * ars + p * acs] */
@@ -17,8 +21,10 @@ typedef struct eq_sgemm {
   int64_t bks, bns;
   float *c; /* c[i * crs + j] */
   int64_t crs;
-  const float *bias; /* n numbers, or NULL */
-  bool accumulate;   /* then bias must be NULL */
+  const float *bias;  /* n numbers, or NULL */
+  bool accumulate;    /* then bias must be NULL */
+  eq_store store;     /* b points to what is kept; strides are in numbers */
+  const float *scale; /* EQ_KEPT_INT8: of each column */
 } eq_sgemm;
 
 enum { EQ_SKINNY = 8 }; /* rows up to which b is read in place, once */

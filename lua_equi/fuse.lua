@@ -10,6 +10,7 @@
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local classes = require "lua_equi.nn.class"
+local rebuilt = require "lua_equi.nn.rebuilt"
 local walk = require "lua_equi.nn.walk"
 
 -- A residual and relu, in the convolution's own result where nothing is recorded.
@@ -108,23 +109,6 @@ local function fuse_parts(m)
   if class_of(m) == "sequential" or methods.chain then fuse_chain(m) end
 end
 
--- A copy of the tables with the same tensors.
-local function copy(v, seen)
-  if core.is_tensor(v) then
-    seen[v] = seen[v] or v:detach()
-    return seen[v]
-  end
-  if seen[v] then return seen[v] end
-  local clone = type(v) == "userdata" and (getmetatable(v) or {}).__clone
-  if clone then return clone(v, seen, function(x) return copy(x, seen) end) end
-  if type(v) ~= "table" then return v end
-  local t = setmetatable({}, getmetatable(v))
-  seen[v] = t
-  for k, x in pairs(v) do rawset(t, k, copy(x, seen)) end
-  fuse_parts(t)
-  return t
-end
-
 -- The name of a part that is in training mode.
 local function training_part(m)
   local found
@@ -160,8 +144,7 @@ local function fuse(model)
     error(("fuse: %s is in training mode, where batch norm takes the batch's own statistics; call "
       .. "eval() on the model first"):format(training), 2)
   end
-  local seen = {}
-  return copy(model, seen)
+  return rebuilt(model, fuse_parts)
 end
 
 return {fuse = fuse}

@@ -34,7 +34,7 @@ local lazy = {
   combine = true, classify = true, safetensors = true, weights = true, results = true,
   image = true,
   options = true, log = true, plot = true, json = true, models = true,
-  load_weights = "weights", fuse = "fuse",
+  load_weights = "weights", fuse = "fuse", compress = "compress",
   generate = "generate", fairness = true,
   help = "repl", complete = "repl", config = "config",
 }

@@ -15,6 +15,7 @@ local gpt2_files = require "lua_equi.formats.gpt2_files"
 local hugging_face = require "lua_equi.formats.hugging_face"
 local json = require "lua_equi.json"
 local options = require "lua_equi.options"
+local step = require "lua_equi.nn.step"
 
 local nn = equi.nn
 local initialise = nn.initialise
@@ -76,7 +77,8 @@ local function reach_private(class)
   end
 end
 
-local methods = {file_prefix = "transformer."} -- of names in files
+-- file_prefix: of names in files. compresses: what equi.compress takes besides the layers.
+local methods = {file_prefix = "transformer.", compresses = {wte = true}}
 
 function methods:new(o)
   reach_private(getmetatable(self))
@@ -151,7 +153,9 @@ local function run_blocks(self, x, common)
 end
 
 local function output(self, x)
-  return equi.linear(self.ln_f(x), (self.lm_head or self.wte).weight)
+  local head = self.lm_head or self.wte
+  x = self.ln_f(x)
+  return head.project and head:project(x) or equi.linear(x, head.weight)
 end
 
 --- The logits of every next token, all places at once: m(ids).
@@ -174,7 +178,7 @@ end
 local function new_caches(self, b, capacity)
   local c, caches = self.config, {}
   local sizes = {b, c.n_head, capacity, c.n_embd // c.n_head}
-  local like = {dtype = self.wte.weight.dtype}
+  local like = {dtype = self.ln_f.weight.dtype}
   for i = 1, c.n_layer do caches[i] = {k = equi.zeros(sizes, like), v = equi.zeros(sizes, like)} end
   return caches
 end
@@ -183,7 +187,7 @@ end
 local function make_room(self, state, wanted)
   if wanted <= state.capacity then return end
   local capacity = math.min(math.max(wanted, 2 * state.capacity), self.config.n_positions)
-  local like = {dtype = self.wte.weight.dtype}
+  local like = {dtype = self.ln_f.weight.dtype}
   for _, cache in ipairs(state.caches) do
     for _, part in ipairs {"k", "v"} do
       local old = cache[part]
@@ -195,8 +199,8 @@ local function make_room(self, state, wanted)
   state.capacity = capacity
 end
 
--- Runs ids [B, T] behind what the state holds, which then holds them too.
-local function extend(self, state, ids, mask)
+-- Makes room for ids [B, T] behind what the state holds -> x [B, T, features].
+local function enter(self, state, ids, mask)
   local t, length = ids:size(2), state.length
   make_room(self, state, length + t)
   if not mask and state.mask then mask = equi.ones(state.batch, t):to("bool") end
@@ -205,10 +209,20 @@ local function extend(self, state, ids, mask)
     state.count = count:narrow(2, t, 1)
     state.mask = state.mask and equi.cat({state.mask, mask}, 2) or mask
   end
-  x = run_blocks(self, x, {caches = state.caches, length = length,
-    forbidden = nn.forbidden(t, length + t, state.mask)})
-  state.length = length + t
+  return x
+end
+
+local function grow(self, state, t)
+  state.length = state.length + t
   state.left = self.config.n_positions - state.length
+end
+
+-- Runs ids [B, T] behind what the state holds, which then holds them too.
+local function extend(self, state, ids, mask)
+  local x, t = enter(self, state, ids, mask), ids:size(2)
+  x = run_blocks(self, x, {caches = state.caches, length = state.length,
+    forbidden = nn.forbidden(t, state.length + t, state.mask)})
+  grow(self, state, t)
   return x
 end
 
@@ -251,10 +265,18 @@ function methods:start(ids, opts)
   return state
 end
 
--- Logits [B, V] of the token after `token`. A fused step has its place here.
+-- Logits [B, V] of the token after `token`: all blocks in one op, where it can.
 local function decode(self, state, token)
-  local x = extend(self, state, token:reshape(-1, 1))
-  return output(self, x:reshape(state.batch, -1))
+  local ids, batch = token:reshape(-1, 1), state.batch
+  if state.fused == nil then
+    state.fused = batch <= step.MOST and step.of(self.h, self.ln_f, self.lm_head or self.wte)
+      or false
+  end
+  if not state.fused then return output(self, extend(self, state, ids):reshape(batch, -1)) end
+  local x = enter(self, state, ids):reshape(batch, -1)
+  local logits = step.run(state.fused, x, state.caches, state.length, state.mask)
+  grow(self, state, 1)
+  return logits
 end
 
 --- One more token for every row: its place in the cache is taken, the logits of the next returned.

@@ -494,6 +494,32 @@ function equi.clone(x) end
 ---@return equi.Tensor y
 function tensor:clone() end
 
+---The matrix w, f32 of out x in, in fewer bytes: a u8 tensor of out x bytes, and the scale of each
+---row (none for bf16). bf16 keeps the upper half of each number, int8 rounds to multiples of a
+---row's largest / 127. For compressed_linear; equi.compress does it for a whole model.
+---@param w equi.Tensor
+---@param as "bf16"|"int8"
+---@return equi.Tensor y
+---@return equi.Tensor scale
+function equi.compress_weights(w, as) end
+
+---x w' + b as of linear, with w and scale of compress_weights. Not differentiable.
+---Up to 8 rows of x cost what reading w costs; a row has the same bits whatever the others.
+---@param x equi.Tensor
+---@param w equi.Tensor
+---@param scale? equi.Tensor
+---@param b? equi.Tensor
+---@return equi.Tensor y
+function equi.compressed_linear(x, w, scale, b) end
+
+---Rows of `width` numbers of a matrix of compress_weights, one for every id, as embedding gives them.
+---@param ids equi.Tensor
+---@param w equi.Tensor
+---@param scale? equi.Tensor
+---@param width integer
+---@return equi.Tensor y
+function equi.compressed_rows(ids, w, scale, width) end
+
 ---Convolution of sequences: x is B x C x T, w is out x C / groups x K, b is out, the result B x out x T'.
 ---As conv2d along one dim; padding may also be {before, after}.
 ---@param x equi.Tensor
@@ -2461,6 +2487,28 @@ function equi.topk(x, k, dim, largest) end
 ---@return equi.Tensor y
 ---@return equi.Tensor ids
 function tensor:topk(k, dim, largest) end
+
+---The logits [M, V] of one token for each of M rows, at most 8: x [M, D] goes through a stack of
+---pre-norm transformer blocks, whose keys and values, [M, heads, capacity, D / heads] a block, hold
+---`length` places and get one more, in place. models/gpt2.lua's step calls this.
+---weights lists for every block, an empty tensor where there is none: norm, its bias, then for each
+---of the matrices qkv, projection, norm again (two tensors), widening, narrowing: the matrix, its
+---scales and its bias; at the end norm, bias, head and the head's scales. Matrices are f32 [in, out]
+---(the head [V, D]) or of compress_weights. mask [M, length + 1] is true for places that count; by_layer
+---divides scale by the block's number.
+---@param x equi.Tensor
+---@param weights equi.Tensor[]
+---@param keys equi.Tensor[]
+---@param values equi.Tensor[]
+---@param mask? equi.Tensor
+---@param length integer
+---@param heads integer
+---@param eps? number default 1e-5
+---@param scale? number default 1
+---@param activation? "gelu_tanh"|"gelu"|"relu"|"silu"|"tanh" default gelu_tanh
+---@param by_layer? boolean default false
+---@return equi.Tensor logits
+function equi.transformer_step(x, weights, keys, values, mask, length, heads, eps, scale, activation, by_layer) end
 
 ---A view with two dims exchanged, by default the last two.
 ---@param x equi.Tensor

@@ -5,8 +5,9 @@ local core = require "lua_equi.core"
 local step = {MOST = 8} -- rows of a batch
 
 -- Activations by their names in config.json and in transformer_step.
-local ACTIVATIONS = {gelu_new = "gelu_tanh", gelu_pytorch_tanh = "gelu_tanh", gelu_fast = "gelu_tanh",
-  gelu = "gelu", relu = "relu", silu = "silu", swish = "silu", tanh = "tanh"}
+local ACTIVATIONS = {gelu_new = "gelu_tanh", gelu_pytorch_tanh = "gelu_tanh",
+  gelu_fast = "gelu_tanh", gelu = "gelu", relu = "relu", silu = "silu", swish = "silu",
+  tanh = "tanh"}
 
 local function class_of(m) return type(m) == "table" and m.class_name and m:class_name() or nil end
 

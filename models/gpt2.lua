@@ -48,40 +48,34 @@ end
 
 local function make(self, o)
   local c, state, folder = gpt2_config.resolve(o, SHIPPED)
-  self._config, self._folder = c, folder
+  self.config = setmetatable(c, {__children = false}) -- no part to walk through
+  if folder and hugging_face.has_tokenizer(folder) then self.tokenizer = lazy_tokenizer(folder) end
   if not state then return build(self, c) end
   initialise.hollow(build, self, c)
   self:adopt(state):eval()
 end
 
--- config and tokenizer are no parts of the model to walk through; the tokenizer of a folder is read
--- when it is first asked for.
-local function reach_private(class)
-  if class.reaches_private then return end
-  local methods = class.__index
-  class.reaches_private = true
-  function class.__index(self, name)
-    if name == "config" then return rawget(self, "_config") end
-    if name == "tokenizer" then
-      local folder = rawget(self, "_folder")
-      if not rawget(self, "_tokenizer") and folder and hugging_face.has_tokenizer(folder) then
-        rawset(self, "_tokenizer", equi.data.bpe.load(folder))
-      end
-      return rawget(self, "_tokenizer")
-    end
-    return methods[name]
+-- The tokenizer in a folder, which is read when it is first used: that takes longer than all else.
+local function lazy_tokenizer(folder)
+  local read
+  local function real()
+    read = read or equi.data.bpe.load(folder)
+    return read
   end
-  function class.__newindex(self, name, value)
-    if name == "config" or name == "tokenizer" then name = "_" .. name end
-    rawset(self, name, value)
-  end
+  return setmetatable({}, {__children = false, __name = "bpe",
+    __len = function() return #real() end,
+    __tostring = function() return tostring(real()) end,
+    __index = function(_, name)
+      local value = real()[name]
+      if type(value) ~= "function" then return value end
+      return function(_, ...) return value(real(), ...) end
+    end})
 end
 
 -- file_prefix: of names in files. compresses: what equi.compress takes besides the layers.
 local methods = {file_prefix = "transformer.", compresses = {wte = true}}
 
 function methods:new(o)
-  reach_private(getmetatable(self))
   local given = options.check("gpt2", o, gpt2_config.options)
   local state = given.seed and equi.rng_state()
   if given.seed then equi.seed(given.seed) end

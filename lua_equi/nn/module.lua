@@ -461,7 +461,7 @@ local function copy(v, seen)
   if seen[v] then return seen[v] end
   local clone = type(v) == "userdata" and (getmetatable(v) or {}).__clone
   if clone then return clone(v, seen, function(x) return copy(x, seen) end) end
-  if type(v) ~= "table" then return v end
+  if type(v) ~= "table" or not children_of(v) then return v end
   local t = setmetatable({}, getmetatable(v))
   seen[v] = t
   for k, x in pairs(v) do rawset(t, k, copy(x, seen)) end

@@ -4,7 +4,7 @@
 -- `buffers` is a buffer, every other tensor is a parameter; list entries are named from 0, as
 -- PyTorch names them, so that weights import without a mapping. A userdata takes part if its
 -- metatable has `__children(u)`: it returns the table of u's modules and tensors, the live one,
--- since `to` replaces tensors in it.
+-- since `to` replaces tensors in it. A table whose metatable has `__children = false` is no module.
 local core = require "lua_equi.core"
 
 local walk = {}
@@ -28,9 +28,11 @@ function walk.sorted_keys(t)
 end
 
 function walk.children_of(v)
-  if type(v) == "table" then return v end
-  if type(v) ~= "userdata" then return nil end
   local mt = getmetatable(v)
+  if type(v) == "table" then
+    return (type(mt) ~= "table" or rawget(mt, "__children") ~= false) and v or nil
+  end
+  if type(v) ~= "userdata" then return nil end
   local f = type(mt) == "table" and mt.__children
   return f and f(v) or nil
 end

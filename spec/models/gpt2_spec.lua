@@ -207,6 +207,16 @@ describe("gpt2", function()
     os.execute("rm -r " .. path)
   end)
 
+  it("keeps its configuration and tokenizer out of the walk", function()
+    local model = tiny()
+    model.tokenizer = setmetatable({tokens = {}}, {__children = false})
+    assert.equal(22, #model:modules())
+    assert.is_nil(tostring(model):find "config" or tostring(model):find "tokenizer")
+    local copy = model:clone()
+    assert.equal(8, copy.config.n_embd)
+    assert.is_true(rawequal(copy.tokenizer, model.tokenizer))
+  end)
+
   it("knows what a nanoGPT checkpoint says beside its tensors", function()
     local path = FOLDER .. "nanogpt.pt"
     local _, info = equi.load_weights(path)

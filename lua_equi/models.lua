@@ -30,6 +30,8 @@ local function load_model(name)
   return model
 end
 
+local SHARED = {backbone = true, text_classifier = true} -- no models, but what models share
+
 -- The names of the files in both folders: for messages and completion, so what cannot be listed is
 -- left out.
 local function names()
@@ -38,7 +40,7 @@ local function names()
     local files = io.popen(("ls '%s' 2>/dev/null"):format(folder:gsub("'", "'\\''")))
     for file in files:lines() do
       local name = file:match "^([%w_]+)%.lua$"
-      if name ~= "backbone" then list[#list + 1] = name end -- what image networks share, no model
+      if not SHARED[name] then list[#list + 1] = name end
     end
     files:close()
   end

@@ -8,13 +8,12 @@
 -- Parameter names are those of Hugging Face's BertForSequenceClassification. Ids, types and classes
 -- count from 1: the published id n is n + 1 here. Not here: pretraining, and reading configurations
 -- (lua_equi/formats/bert_config.lua). Shapes: B batch, T tokens, H heads, D features of one head.
-local arguments = require "lua_equi.arguments"
 local bert_config = require "lua_equi.formats.bert_config"
 local equi = require "lua_equi"
-local hugging_face = require "lua_equi.formats.hugging_face"
 local options = require "lua_equi.options"
 
 local nn = equi.nn
+local text_classifier = equi.models.text_classifier
 local NEVER = -1e30 -- forbids a place; finite, so that a row without any real token has no nan
 
 local ACTIVATIONS = {gelu = equi.gelu, relu = equi.relu}
@@ -107,7 +106,9 @@ local function build(self, c)
   self.dropout = c.classifier_dropout or c.hidden_dropout_prob
 end
 
-local function make(self, o)
+local methods = {}
+
+function methods:make(o)
   local c, state, is_new = bert_config.resolve(o)
   self._config, self._folder = c, o.folder
   if not state then
@@ -128,69 +129,9 @@ local function make(self, o)
   self:adopt(state):eval()
 end
 
-local function has_vocabulary(folder)
-  local f = io.open(folder .. "/vocab.txt", "rb")
-  return f ~= nil and f:close()
-end
-
--- config and tokenizer are no parts of the model to walk through; the tokenizer of a folder is read
--- when it is first asked for.
-local function reach_private(class)
-  if class.reaches_private then return end
-  local methods = class.__index
-  class.reaches_private = true
-  function class.__index(self, name)
-    if name ~= "config" and name ~= "tokenizer" then return methods[name] end
-    local folder = rawget(self, "_folder")
-    if name == "tokenizer" and not rawget(self, "_tokenizer") and folder
-      and has_vocabulary(folder) then
-      rawset(self, "_tokenizer", equi.data.wordpiece.load(folder))
-    end
-    return rawget(self, "_" .. name)
-  end
-  function class.__newindex(self, name, value)
-    if name == "config" or name == "tokenizer" then name = "_" .. name end
-    rawset(self, name, value)
-  end
-end
-
-local methods = {}
-
-function methods:new(o)
-  reach_private(getmetatable(self))
-  local given = options.check("bert", o, bert_config.options)
-  local state = given.seed and equi.rng_state()
-  if given.seed then equi.seed(given.seed) end
-  local ok, problem = pcall(make, self, given)
-  if state then equi.rng_state(state) end
-  if not ok then error(problem, 3) end
-end
+function methods:config_text() return bert_config.encode(self.config) end
 
 -- ---- calling ----
-
-local function check_index(name, x, like, most, what)
-  if not equi.is_tensor(x) or x.dtype ~= "i64" or x.ndim ~= 2 or x:numel() == 0 then
-    error(("bert: %s must be i64 [B, T], got %s"):format(name, arguments.shown(x)), 0)
-  end
-  if like and table.concat(x.shape, " ") ~= table.concat(like.shape, " ") then
-    error(("bert: %s are %s, ids are %s"):format(name, table.concat(x.shape, " x "),
-      table.concat(like.shape, " x ")), 0)
-  end
-  local low, high = x:min():item(), x:max():item()
-  if low < 1 or high > most then
-    error(("bert: %s hold %d, outside 1 to %d, %s (all count from 1 here, from 0 in the files of "
-      .. "other programs)"):format(name, low < 1 and low or high, most, what), 0)
-  end
-end
-
-local function padding_of(mask, ids)
-  if not equi.is_tensor(mask) or mask.dtype ~= "bool"
-    or table.concat(mask.shape, " ") ~= table.concat(ids.shape, " ") then
-    error(("bert: mask must be bool [%s], true for real tokens, got %s"):format(
-      table.concat(ids.shape, ", "), arguments.shown(mask)), 0)
-  end
-  return mask:logical_not():reshape(ids:size(1), 1, 1, ids:size(2))
-end
 
 --- What the encoder makes of every token.
 ---
@@ -205,15 +146,15 @@ end
 function methods:encode(ids, opts)
   local o = options.check("bert", opts, {mask = options.any(), types = options.any()})
   local c = self.config
-  check_index("ids", ids, nil, c.vocab_size, "the vocabulary")
+  text_classifier.check("bert", ids, o.mask, c.vocab_size)
   if ids:size(2) > c.max_position_embeddings then
     error(("bert: %d tokens do not fit into max_position_embeddings = %d"):format(ids:size(2),
       c.max_position_embeddings), 0)
   end
   if o.types ~= nil then
-    check_index("types", o.types, ids, c.type_vocab_size, "type_vocab_size")
+    text_classifier.check_ids("bert", "types", o.types, ids, c.type_vocab_size)
   end
-  local padding = o.mask ~= nil and padding_of(o.mask, ids) or nil
+  local padding = o.mask and o.mask:logical_not():reshape(ids:size(1), 1, 1, ids:size(2))
   local x = self.bert.embeddings(ids, o.types)
   for _, part in ipairs(self.bert.encoder.layer) do x = part(x, padding) end
   return x
@@ -234,70 +175,6 @@ function methods:forward(ids, opts)
   return self.classifier(equi.dropout(pooled, self.dropout, self.training))
 end
 
--- Texts cut at the longest sequence of the model.
-local function batch_of(tokenizer, texts, longest)
-  return tokenizer:batch(texts, {side = "right", max_length = longest})
-end
-
---- Probabilities of the classes for texts, in evaluation mode and without gradients. The names of
---- the classes are m.config.labels. Needs m.tokenizer, which a folder with vocab.txt has.
----@param texts string[]
----@param opts? {rows: integer} texts at a time, default 32
----@return any [texts, labels]
-function methods:probabilities(texts, opts)
-  local o = options.check("probabilities", opts, {rows = 32})
-  arguments.whole("probabilities", "rows", o.rows)
-  if type(texts) ~= "table" or #texts == 0 then
-    error(("probabilities: texts must be a list of texts, got %s"):format(
-      type(texts) == "table" and "none" or arguments.shown(texts)), 2)
-  end
-  local tokenizer = self.tokenizer
-  if not tokenizer then
-    error(("probabilities: the model has no tokenizer%s; set m.tokenizer = "
-      .. "equi.data.wordpiece.load(folder)"):format(
-      self._folder and (": there is no vocab.txt in %s"):format(self._folder) or ""), 2)
-  end
-  local function run()
-    local list = {}
-    for from = 1, #texts, o.rows do
-      local some = table.move(texts, from, math.min(#texts, from + o.rows - 1), 1, {})
-      local ids, mask = batch_of(tokenizer, some, self.config.max_position_embeddings)
-      list[#list + 1] = self(ids, {mask = mask}):softmax(-1)
-    end
-    return equi.cat(list, 1)
-  end
-  return (equi.no_grad(nn.evaluating, self, run))
-end
-
--- ---- saving ----
-
---- Writes a folder that Hugging Face's BertForSequenceClassification loads, and equi.models.bert
---- {folder = ...}: config.json, model.safetensors and, where m.tokenizer is set, vocab.txt.
----
---- Example:
----     local m = equi.models.bert {vocab_size = 9, hidden_size = 8, num_hidden_layers = 1,
----       num_attention_heads = 2, intermediate_size = 16, labels = {"bad", "good"}}
----     local folder = os.tmpname() .. "-bert"
----     m:save(folder)
----     print(equi.models.bert({folder = folder}).config.labels[2])   --> good
----     os.execute("rm -r " .. folder)
----@param folder string made if it is not there
-function methods:save(folder)
-  if type(folder) ~= "string" or folder == "" or folder:find("\0", 1, true) then
-    error(("save: folder must be a path, got %s"):format(arguments.shown(folder)), 2)
-  end
-  local ok, problem = hugging_face.make_folder(folder)
-  if ok then
-    ok, problem = equi.safetensors.write(folder .. "/model.safetensors", self:state_dict())
-  end
-  if ok then
-    ok, problem = equi.core.write_file_atomic(folder .. "/config.json",
-      {bert_config.encode(self.config)})
-  end
-  if not ok then error("save: " .. problem, 2) end
-  if self.tokenizer then self.tokenizer:save(folder) end
-end
-
 --- Makes a BERT that classifies texts: equi.models.bert {folder = path}, or fields by their names
 --- in config.json, by default those of bert-base.
 ---
@@ -306,9 +183,16 @@ end
 --- Weights of safetensors are mapped, not copied.
 --- Weights of an encoder alone, or of a classifier of other classes, are taken with labels or
 --- num_labels: the classifier is new then. A model with weights is in evaluation mode.
---- m.config.labels are the names of the classes in the order of the logits.
+--- m.config.labels are the names of the classes in the order of the logits. m:probabilities(texts)
+--- and m:save(folder) are those of text_classifier.class; Hugging Face's
+--- BertForSequenceClassification loads what is saved.
 ---
 --- Example:
+---     local folder = os.tmpname() .. "-bert"
+---     equi.models.bert({vocab_size = 9, hidden_size = 8, num_hidden_layers = 1,
+---       num_attention_heads = 2, intermediate_size = 16, labels = {"bad", "good"}}):save(folder)
+---     print(equi.models.bert({folder = folder}).config.labels[2])   --> good
+---     os.execute("rm -r " .. folder)
 ---     local m = equi.nn.initialise.hollow(equi.models.bert)
 ---     print(m:count())   --> 109483778
 ---@param o? table {folder = nil, labels = nil (list of names), num_labels = 2, seed = nil,
@@ -317,4 +201,4 @@ end
 --- attention_probs_dropout_prob = 0.1, classifier_dropout = hidden_dropout_prob,
 --- max_position_embeddings = 512, type_vocab_size = 2, initializer_range = 0.02,
 --- layer_norm_eps = 1e-12, pad_token_id = 0}
-return nn.class("bert", methods)
+return text_classifier.class("bert", bert_config.options, methods)

@@ -153,8 +153,8 @@ end
 ---@param given? {least: integer, size: integer} default 2, and 30000 tokens at most
 ---@return string[] tokens
 --- Example:
----     local tokens = require("lua_equi.data.regard").vocabulary({{text = "a cat, a dog"}})
----     print(tokens[1], tokens[#tokens])   --> [PAD] a
+---     local tokens = require("lua_equi.data.regard").vocabulary {{text = "cat, a cat"}}
+---     print(tokens[1], tokens[#tokens])   --> [PAD] cat
 function regard.vocabulary(list, given)
   local o = options.check("regard.vocabulary", given, {least = 2, size = 30000})
   local tokens, seen, count, order = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}, {}, {}, {}

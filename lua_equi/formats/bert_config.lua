@@ -24,7 +24,7 @@ local MOST = (1 << 31) - 1
 
 --- The options of equi.models.bert.
 bert_config.options = {folder = options.any(), labels = options.any(), num_labels = options.any(),
-  classifier_dropout = options.any(), seed = options.any()}
+  classifier_dropout = options.any()}
 for field in pairs(DEFAULTS) do bert_config.options[field] = options.any() end
 
 local function refuse(format, ...) error("bert: " .. format:format(...), 0) end

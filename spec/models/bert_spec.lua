@@ -173,7 +173,7 @@ describe("bert", function()
     local m = small()
     local function says(text, ...) assert.matches(text, message(m, ...), 1, true) end
     says("ids must be i64 [B, T], got a tensor f32 2 x 2", equi.ones(2, 2))
-    says("ids hold 12, outside 1 to 11, the vocabulary", ids {{12}})
+    says("ids hold 12, outside 1 to 11 (they count from 1 here", ids {{12}})
     says("ids hold 0, outside 1 to 11", ids {{0}})
     says("8 tokens do not fit into max_position_embeddings = 7", equi.ones(1, 8):to "i64")
     says("types hold 3, outside 1 to 2", ids {{1}}, {types = ids {{3}}})

@@ -108,7 +108,7 @@ LIBS     := $(strip $(BLAS_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) $(JPEG_LIBS) -lm -lpth
 # ---- build ----
 
 OPS       := $(sort $(wildcard lua_equi/core/ops/*.c))
-PARTS     := *.c conv/*.c group/*.c image/*.c lua/*.c micro/*.c
+PARTS     := *.c conv/*.c group/*.c image/*.c lua/*.c micro/*.c text/*.c
 SOURCES   := $(strip $(filter-out $(MICRO:%=%.c),$(sort $(wildcard $(PARTS:%=lua_equi/core/%)))) $(OPS))
 OBJECTS   := $(SOURCES:%.c=$(BUILD)/%.o) $(MICRO_OBJECTS)
 BACKENDS  := $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard lua_equi/backends/*.c)))

@@ -12,6 +12,8 @@ for name, value in pairs(core) do
 end
 equi.fail_allocation = nil -- for tests, which find it in equi.core
 equi.list_folder = nil     -- a part of equi.data.image_folder
+equi.bpe = nil             -- parts of equi.data.bpe
+equi.count_words = nil
 for _, name in ipairs {"read", "write", "resize", "batch", "pool", "max_pixels"} do
   equi["image_" .. name] = nil -- parts of equi.image and equi.data.loader
 end

@@ -1,8 +1,9 @@
---- equi.data: readers, samplers, vocabularies. The parts of this folder, loaded when first used.
+--- equi.data: readers, samplers, vocabularies, tokenizers. The parts of this folder, loaded when
+--- first used.
 local strict = require "lua_equi.strict"
 
-local parts = {"cifar", "idx", "image_folder", "loader", "people", "random", "regard", "sampler",
-  "scan", "sequences", "vocabulary"}
+local parts = {"bpe", "cifar", "idx", "image_folder", "loader", "people", "random", "regard",
+  "sampler", "scan", "sequences", "vocabulary"}
 local is_part = {}
 for _, name in ipairs(parts) do is_part[name] = true end
 

@@ -67,6 +67,7 @@ int luaopen_lua_equi_core(lua_State *L) {
   eq_lua_file(L);
   eq_lua_interrupt(L);
   eq_lua_conv(L);
+  eq_lua_text(L);
   lua_pushcfunction(L, is_terminal);
   lua_setfield(L, -2, "is_terminal");
   return 1;

@@ -94,6 +94,7 @@ int eq_lua_backend(lua_State *L);
 int eq_lua_file(lua_State *L);
 int eq_lua_interrupt(lua_State *L);
 int eq_lua_conv(lua_State *L);
+void eq_lua_text(lua_State *L);
 void eq_lua_index(lua_State *L); /* __index, __newindex into the metatable on top */
 
 #endif

@@ -1,0 +1,147 @@
+/* text.c (binding) -- for data/bpe.lua: core.bpe, the tables of a tokenizer as one userdata, and
+ * core.count_words. Tokens of the C side count from 0; encode adds `base`. */
+#include "text/text.h"
+#include "lua_equi.h"
+#include <limits.h>
+
+#define BPE "equi.Bpe"
+#define TOKENS "equi.Tokens"
+
+enum { BYTES = 256, POLL = 1 << 14 /* words between two looks for Ctrl-C */ };
+
+static int free_bpe(lua_State *L) {
+  eq_bpe **box = lua_touserdata(L, 1);
+  eq_bpe_free(*box);
+  *box = NULL;
+  return 0;
+}
+
+static int free_tokens(lua_State *L) {
+  eq_tokens_free(lua_touserdata(L, 1));
+  return 0;
+}
+
+static uint32_t token_at(lua_State *L, int list, lua_Integer i) {
+  lua_rawgeti(L, list, i);
+  lua_Integer token = eq_lua_checkint(L, -1, "bpe", "each token");
+  lua_pop(L, 1);
+  if (token < 0 || token >= UINT32_MAX)
+    luaL_error(L, "bpe: %I is no token; tokens are 0 to 2^32 - 2", (LUAI_UACINT)token);
+  return (uint32_t)token;
+}
+
+/* core.bpe(bytes, merges) -> encoder: the token of each byte (256), and left, right, result of each
+ * merge, one after the other */
+static int bpe(lua_State *L) {
+  uint32_t byte_token[BYTES];
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  size_t n = lua_rawlen(L, 2) / 3;
+  if (lua_rawlen(L, 1) != BYTES || lua_rawlen(L, 2) % 3)
+    return luaL_error(L, "bpe: needs 256 tokens of bytes and three for each merge");
+  for (int i = 0; i < BYTES; i++) byte_token[i] = token_at(L, 1, i + 1);
+  eq_bpe **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  luaL_setmetatable(L, BPE);
+  eq_merge *merge = lua_newuserdatauv(L, n * sizeof *merge, 0);
+  for (size_t i = 0; i < n; i++) {
+    lua_Integer at = (lua_Integer)(3 * i);
+    merge[i].left = token_at(L, 2, at + 1);
+    merge[i].right = token_at(L, 2, at + 2);
+    merge[i].result = token_at(L, 2, at + 3);
+  }
+  eq_lua_pressure(L);
+  *box = eq_bpe_new(byte_token, merge, n);
+  if (!*box && eq_lua_retry(L, (int)eq_error.status)) *box = eq_bpe_new(byte_token, merge, n);
+  if (!*box) return eq_lua_raise(L, "bpe");
+  lua_pop(L, 1);
+  return 1;
+}
+
+/* encoder:encode(text, from, to, base, list=nil) -> list: appends the tokens of text:sub(from, to),
+ * which is split by itself. */
+static int encode(lua_State *L) {
+  eq_bpe **box = luaL_checkudata(L, 1, BPE);
+  size_t size;
+  const char *text = luaL_checklstring(L, 2, &size);
+  lua_Integer from = luaL_checkinteger(L, 3), to = luaL_checkinteger(L, 4);
+  lua_Integer base = luaL_checkinteger(L, 5);
+  if (!*box || from < 1 || to < from - 1 || (size_t)to > size)
+    return luaL_error(L, "bpe: cannot encode bytes %I to %I", (LUAI_UACINT)from, (LUAI_UACINT)to);
+  lua_settop(L, 6);
+  eq_tokens *out = lua_newuserdatauv(L, sizeof *out, 0);
+  *out = (eq_tokens){0};
+  luaL_setmetatable(L, TOKENS);
+  eq_lua_pressure(L);
+  const uint8_t *first = (const uint8_t *)text + from - 1;
+  size_t n = (size_t)(to - from + 1);
+  int s = eq_bpe_encode(*box, first, n, out);
+  if (s && eq_lua_retry(L, s)) {
+    out->n = 0;
+    s = eq_bpe_encode(*box, first, n, out);
+  }
+  if (!s && out->n > INT_MAX)
+    s = eq_fail("%zu tokens do not fit into a list; encode the text in parts", out->n);
+  if (s) {
+    eq_tokens_free(out);
+    return eq_lua_raise(L, "encode");
+  }
+  if (lua_isnil(L, 6)) {
+    lua_createtable(L, (int)out->n, 0);
+    lua_replace(L, 6);
+  }
+  lua_Integer at = (lua_Integer)lua_rawlen(L, 6);
+  for (size_t i = 0; i < out->n; i++) {
+    lua_pushinteger(L, (lua_Integer)out->at[i] + base);
+    lua_rawseti(L, 6, ++at);
+  }
+  eq_tokens_free(out);
+  lua_settop(L, 6);
+  return 1;
+}
+
+/* core.count_words(text, counts): adds to counts[word] for each word of a text */
+static int count_words(lua_State *L) {
+  size_t size;
+  const uint8_t *p = (const uint8_t *)luaL_checklstring(L, 1, &size), *end = p + size;
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  eq_lua_pressure(L);
+  for (int words = 0; p < end; words++) {
+    if (words == POLL) {
+      words = 0;
+      if (eq_poll && eq_poll()) {
+        (void)eq_stopped();
+        return eq_lua_raise(L, "count_words");
+      }
+    }
+    const uint8_t *stop = eq_word(p, end);
+    lua_pushlstring(L, (const char *)p, (size_t)(stop - p));
+    lua_pushvalue(L, -1);
+    lua_rawget(L, 2);
+    lua_Integer count = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    lua_pushinteger(L, count + 1);
+    lua_rawset(L, 2);
+    p = stop;
+  }
+  return 0;
+}
+
+static const luaL_Reg methods[] = {{"encode", encode}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"bpe", bpe}, {"count_words", count_words}, {NULL, NULL}};
+
+void eq_lua_text(lua_State *L) {
+  if (luaL_newmetatable(L, TOKENS)) {
+    lua_pushcfunction(L, free_tokens);
+    lua_setfield(L, -2, "__gc");
+  }
+  if (luaL_newmetatable(L, BPE)) {
+    lua_pushcfunction(L, free_bpe);
+    lua_setfield(L, -2, "__gc");
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+  }
+  lua_pop(L, 2);
+  luaL_setfuncs(L, functions, 0);
+}

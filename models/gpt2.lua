@@ -46,15 +46,6 @@ local function build(self, c)
   end
 end
 
-local function make(self, o)
-  local c, state, folder = gpt2_config.resolve(o, SHIPPED)
-  self.config = setmetatable(c, {__children = false}) -- no part to walk through
-  if folder and hugging_face.has_tokenizer(folder) then self.tokenizer = lazy_tokenizer(folder) end
-  if not state then return build(self, c) end
-  initialise.hollow(build, self, c)
-  self:adopt(state):eval()
-end
-
 -- The tokenizer in a folder, which is read when it is first used: that takes longer than all else.
 local function lazy_tokenizer(folder)
   local read
@@ -70,6 +61,15 @@ local function lazy_tokenizer(folder)
       if type(value) ~= "function" then return value end
       return function(_, ...) return value(real(), ...) end
     end})
+end
+
+local function make(self, o)
+  local c, state, folder = gpt2_config.resolve(o, SHIPPED)
+  self.config = setmetatable(c, {__children = false}) -- no part to walk through
+  if folder and hugging_face.has_tokenizer(folder) then self.tokenizer = lazy_tokenizer(folder) end
+  if not state then return build(self, c) end
+  initialise.hollow(build, self, c)
+  self:adopt(state):eval()
 end
 
 -- file_prefix: of names in files. compresses: what equi.compress takes besides the layers.

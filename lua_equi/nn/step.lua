@@ -16,9 +16,8 @@ local function plain(w) return w.dtype == "f32" and w:is_contiguous() end
 -- Adds the tensors of a matrix; false when it is of another kind, as an adapted one.
 local function add_matrix(list, m, none)
   local class = class_of(m)
-  if class ~= "compressed_linear" and (class ~= "affine" or not plain(m.weight)) then
-    return false
-  end
+  local affine = class == "affine" or class == "lora" and m._merged and m._turned
+  if class ~= "compressed_linear" and (not affine or not plain(m.weight)) then return false end
   list[#list + 1] = m.weight
   list[#list + 1] = m.scale or none
   list[#list + 1] = m.bias or none

@@ -217,6 +217,31 @@ describe("gpt2", function()
     assert.is_true(rawequal(copy.tokenizer, model.tokenizer))
   end)
 
+  it("reads a folder's tokenizer when it is asked for", function()
+    local path = files.temporary()
+    os.remove(path)
+    tiny():save(path)
+    files.write(path .. "/vocab.json", "{}")
+    files.write(path .. "/merges.txt", "")
+    local loads, loaded = 0, package.loaded["lua_equi.data.bpe"]
+    package.loaded["lua_equi.data.bpe"] = {load = function(folder)
+      loads = loads + 1
+      return setmetatable({folder = folder, encode = function(self, text)
+        return {#text, self.folder}
+      end}, {__len = function() return WORDS end})
+    end}
+    local data = rawget(equi.data, "bpe")
+    rawset(equi.data, "bpe", package.loaded["lua_equi.data.bpe"])
+    local model = equi.models.gpt2 {folder = path}
+    assert.equal(0, loads)
+    assert.same({{4, path}, WORDS, path}, {model.tokenizer:encode "text", #model.tokenizer,
+      model.tokenizer.folder})
+    assert.equal(1, loads)
+    rawset(equi.data, "bpe", data)
+    package.loaded["lua_equi.data.bpe"] = loaded
+    os.execute("rm -r " .. path)
+  end)
+
   it("knows what a nanoGPT checkpoint says beside its tensors", function()
     local path = FOLDER .. "nanogpt.pt"
     local _, info = equi.load_weights(path)

@@ -40,12 +40,12 @@ describe("people.sentences", function()
 
   it("has the mean of two groups where two are mentioned", function()
     local b, both = people.bias(), {}
-    for label, p in pairs(b.race.regard.Black) do
+    for label, p in pairs(b.race.regard.White) do
       both[label] = (p + b.gender.regard.woman[label]) / 2
     end
-    local regard, n = counted(list, "Black woman", function(s) return s.label end)
+    local regard, n = counted(list, "White woman", function(s) return s.label end)
     assert.is_true(n > 1500)
-    same(both, regard, n, "Black woman")
+    same(both, regard, n, "White woman")
   end)
 
   -- What follows the phrase is cut off: it does not depend on the person.

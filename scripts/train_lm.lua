@@ -41,15 +41,15 @@ local declared = options.declare {
   {"positions", 128, min = 2, doc = "longest context; also the length of a window"},
   {"dropout", 0.1, min = 0, below = 1, doc = "of embeddings, attention and residuals"},
   "Training",
-  {"steps", 2400, min = 1, doc = "steps of AdamW"},
+  {"steps", 5000, min = 1, doc = "steps of AdamW"},
   {"batch", 16, min = 1, doc = "windows a step"},
-  {"lr", 1e-3, above = 0, doc = "learning rate after warm-up; then a cosine"},
+  {"lr", 2e-3, above = 0, doc = "learning rate after warm-up; then a cosine"},
   {"warmup", 200, min = 0, doc = "steps straight up from 0"},
   {"floor", 0.05, min = 0, max = 1, doc = "part of the learning rate where the cosine ends"},
   {"beta2", 0.98, min = 0, below = 1, doc = "of AdamW"},
   {"weight_decay", 0.1, min = 0, doc = "of AdamW, on matrices"},
   {"clip", 1.0, above = 0, doc = "largest gradient norm"},
-  {"every", 200, min = 1, doc = "steps between validations"},
+  {"every", 250, min = 1, doc = "steps between validations"},
   {"seed", 0, doc = "of weights, windows and dropout"},
   "Running",
   {"out", "", saved = false, doc = "folder for results; default: out/lm, out/tiny-lm"},
@@ -138,8 +138,8 @@ local function optimizer_of(opt, model)
 end
 
 local function learn(opt, model, data)
-  local windows = text.windows(data.ids, data.starts, {length = opt.positions, batch = opt.batch,
-    seed = opt.seed + 1})
+  local windows = command:try(text.windows, data.ids, data.starts, {length = opt.positions,
+    batch = opt.batch, seed = opt.seed + 1})
   local optimizer = optimizer_of(opt, model)
   local schedule = equi.optim.cosine(optimizer, opt.steps, {warmup = opt.warmup,
     floor = opt.floor})

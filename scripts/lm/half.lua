@@ -34,7 +34,7 @@ end
 --- Example:
 ---     print(#require("scripts.lm.half").bytes(equi.zeros(3)))   --> 6
 function half.bytes(x)
-  local list, parts, n = x:contiguous():reshape(-1):totable(), {}, 0
+  local list, parts, n = x:reshape(-1):totable(), {}, 0
   local pack = string.pack
   for i = 1, #list, 8 do
     n = n + 1

@@ -119,7 +119,7 @@ function windows:next()
     rows[b] = self.ids:narrow(1, at, self.length + 1)
   end
   local all = equi.stack(rows, 1)
-  return all:narrow(2, 1, self.length):contiguous(), all:narrow(2, 2, self.length):contiguous()
+  return all:narrow(2, 1, self.length), all:narrow(2, 2, self.length)
 end
 
 function windows:state_dict() return {random = self.random:state()} end
@@ -143,7 +143,7 @@ function text.perplexity(model, ids, o)
     for from = 0, n - 1, o.rows do
       local b = math.min(o.rows, n - from)
       local x = ids:narrow(1, from * length + 1, b * length):reshape(b, length)
-      local y = ids:narrow(1, from * length + 2, b * length):contiguous()
+      local y = ids:narrow(1, from * length + 2, b * length)
       local logits = model(x)
       local loss = equi.cross_entropy(logits:reshape(b * length, logits:size(3)), y)
       total = total + loss:item() * b * length

@@ -372,13 +372,13 @@ gpt2-check: all ## a model of GPT-2 small's size against PyTorch: PYTHON= has to
 # ---- install ----
 
 MODULES = $(shell find lua_equi -name '*.lua')
+WEIGHTS = $(shell cd models && find weights -type f 2>/dev/null)
 .PHONY: install uninstall clean help
 install: all ## install below PREFIX, or into LUADIR and LIBDIR; DESTDIR goes in front
 	@for f in $(MODULES); do install -D -m 644 $$f "$(DESTDIR)$(LUADIR)/$$f" || exit 1; done
 	@for f in $(notdir $(wildcard models/*.lua)); do \
 	  install -D -m 644 models/$$f "$(DESTDIR)$(LUADIR)/lua_equi/models/$$f" || exit 1; done
-	@for f in $(notdir $(wildcard models/weights/*)); do \
-	  install -D -m 644 models/weights/$$f "$(DESTDIR)$(LUADIR)/lua_equi/models/weights/$$f" || exit 1; done
+	@for f in $(WEIGHTS); do install -D -m 644 models/$$f "$(DESTDIR)$(LUADIR)/lua_equi/models/$$f" || exit 1; done
 	@for f in $(LIBRARIES:$(BUILD)/%=%); do install -D -m 755 $(BUILD)/$$f "$(DESTDIR)$(LIBDIR)/$$f" || exit 1; done
 uninstall: ## remove what install put there
 	rm -rf "$(DESTDIR)$(LUADIR)/lua_equi" "$(DESTDIR)$(LIBDIR)/lua_equi"

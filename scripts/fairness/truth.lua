@@ -66,6 +66,11 @@ local function largest(list)
   return most
 end
 
+--- Whether the truth about an attribute is known.
+---@param attribute string
+---@return boolean
+function truth.knows(attribute) return people.groups[attribute] ~= nil end
+
 --- Compares a model with the truth.
 ---@param model any logits [B, T, V] of ids [B, T]
 ---@param tokenizer table

@@ -39,7 +39,7 @@ local declared = options.declare {
   {"heads", 4, min = 1, doc = "attention heads"},
   {"width", 192, min = 1, doc = "features"},
   {"positions", 128, min = 2, doc = "longest context; also the length of a window"},
-  {"dropout", 0.1, min = 0, below = 1, doc = "of embeddings, attention and residuals"},
+  {"dropout", 0.05, min = 0, below = 1, doc = "of embeddings, attention and residuals"},
   "Training",
   {"steps", 5000, min = 1, doc = "steps of AdamW"},
   {"batch", 16, min = 1, doc = "windows a step"},
@@ -95,7 +95,8 @@ local function tokenizer_of(opt, documents)
   local tokenizer = equi.data.bpe.train(beginning(documents, opt.vocab_bytes),
     {size = opt.vocab, special = {"<|endoftext|>"}})
   command:make_folder(folder)
-  tokenizer:save(folder)
+  local done, message = tokenizer:save(folder)
+  if not done then error(message, 0) end
   return tokenizer
 end
 

@@ -3,14 +3,13 @@
 --- bias is known (lua_equi/data/people.lua): see doc/fairness.md.
 --
 -- Leaves in --out: a folder `model` that equi.models.gpt2 and Hugging Face load, checkpoints, the
--- log, curves.png and result.json. Parts: lm/text.lua, lm/half.lua.
+-- log, curves.png and result.json. Part: lm/text.lua.
 local here = arg[0]:match "^(.*)scripts/train_lm%.lua$" or "./"
 package.path = here .. "?.lua;" .. here .. "?/init.lua;" .. package.path
 package.cpath = here .. "?.so;" .. package.cpath
 
 local equi = require "lua_equi"
 local command = require "scripts.command".new "train_lm.lua"
-local half = require "scripts.lm.half"
 local json = require "lua_equi.json"
 local log = require "lua_equi.log"
 local options = require "lua_equi.options"
@@ -238,13 +237,10 @@ end
 
 local function ship(opt, result)
   local target = ("%smodels/weights/gpt2-%s"):format(here, opt.ship)
-  command:make_folder(target)
-  command:copy(opt.out .. "/model", target, {"config.json", "vocab.json", "merges.txt"})
-  local tensors = equi.safetensors.load(opt.out .. "/model/model.safetensors")
-  local done, message = half.write(target .. "/model.safetensors", tensors)
-  if done then
-    done, message = equi.write_file_atomic(target .. "/README.md", {recipe(opt, result)})
-  end
+  command:try(function()
+    equi.models.gpt2({folder = opt.out .. "/model"}):save(target, {as = "f16"})
+  end)
+  local done, message = equi.write_file_atomic(target .. "/README.md", {recipe(opt, result)})
   if not done then command:fail("%s", message) end
   io.stderr:write("wrote ", target, "\n")
 end

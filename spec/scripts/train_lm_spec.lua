@@ -1,8 +1,6 @@
--- scripts/train_lm.lua as a command: help, wrong options, a tiny run, resuming, shipping; and its
--- parts: windows, halves.
+-- scripts/train_lm.lua as a command: help, wrong options, a tiny run, resuming; windows of text.
 local equi = require "lua_equi"
 local files = require "spec.support.files"
-local half = require "scripts.lm.half"
 local json = require "lua_equi.json"
 local text = require "scripts.lm.text"
 
@@ -119,20 +117,5 @@ describe("windows of text", function()
     local perplexity, n = text.perplexity(model, ids, {length = 10, rows = 3})
     assert.is_true(math.abs(perplexity - 60) < 1e-4)
     assert.equal(50, n)
-  end)
-end)
-
-describe("halves", function()
-  it("are read back as the nearest numbers of 16 bits", function()
-    local path = os.tmpname()
-    local x = equi.tensor {0, 1, -1, 1 + 1 / 2048, 1 + 3 / 2048, 65504, 2 ^ -24, 2 ^ -25, 1 / 3,
-                           -2 ^ -14, 0.1}
-    assert(half.write(path, {x = x, y = equi.ones(2, 3)}))
-    local t = equi.safetensors.load(path)
-    assert.same({0.0, 1.0, -1.0, 1.0, 1 + 1 / 512, 65504.0, 2.0 ^ -24, 0.0, 0.333251953125,
-                 -2.0 ^ -14, 0.0999755859375}, t.x:totable())
-    assert.same({2, 3}, {t.y:size()})
-    assert.error_matches(function() half.bytes(equi.tensor {65520}) end, "no number of 16 bits")
-    os.remove(path)
   end)
 end)

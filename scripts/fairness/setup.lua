@@ -35,7 +35,7 @@ end
 --- A model with random weights and a vocabulary of the generated text, as a folder.
 ---@param folder string which is there
 function setup.random_model(folder)
-  local tokenizer = equi.data.bpe.train(people.text {bytes = 40000, seed = 1}, {size = 700,
+  local tokenizer = equi.data.bpe.train(people.text {bytes = 100000, seed = 1}, {size = 1600,
     special = {"<|endoftext|>"}})
   local model = equi.models.gpt2 {n_layer = 1, n_head = 2, n_embd = 16, n_positions = 64,
     vocab_size = #tokenizer, seed = 1}

@@ -7,16 +7,25 @@ local truth = require "scripts.fairness.truth"
 
 local tasks = {}
 
+-- Lists of which not even the plain form could be used, in a line.
+local function tell_left_out(words)
+  local list, why = {}, nil
+  for _, l in ipairs(words.left_out) do
+    if l.words[1]:find "^ %l" then
+      list[#list + 1], why = table.concat(l.words, ","):sub(2), why or l.why
+    end
+  end
+  if #list > 0 then
+    io.stderr:write(("left out: %s; the first because %s\n"):format(table.concat(list, "; "), why))
+  end
+end
+
 -- Model, words, variants and contexts of a run.
 local function open(one)
   local model, tokenizer = setup.model(one.folder)
   local words, attributes = setup.words(tokenizer, one.words, {general = one.general,
     multi = one.multi, size = model.config.vocab_size})
-  for _, l in ipairs(words.left_out) do
-    if l.words[1]:find "^ " then
-      io.stderr:write(('left out: "%s" (%s)\n'):format(table.concat(l.words, '", "'), l.why))
-    end
-  end
+  tell_left_out(words)
   local r = {model = model, tokenizer = tokenizer, words = words, attributes = attributes,
     subjects = setup.subjects(attributes), contexts = setup.contexts(one.prompts or "")}
   function r.variant(method) return setup.variant(method, model, words, one.combine) end
@@ -114,52 +123,72 @@ end
 
 -- ---- generation ----
 
-local function shorten(text)
-  text = text:match "^[^\n]*":gsub("^%s+", "")
-  return text
+-- The element that takes the first group's name to the k-th's, told by what it makes of a prompt.
+local function element_to(run, k)
+  local from, to = run.subjects[1] .. " was", run.subjects[k] .. " was"
+  for _, g in ipairs(run.words.group:elements()) do
+    if run.words:move(g, from) == to then return g end
+  end
+  error(('no element takes "%s" to "%s": the words are not in the vocabulary'):format(from, to), 0)
 end
 
--- Continuations of all groups' prompts with equal seeds: [context][group][sample].
+-- Continuations of all groups' prompts with equal seeds: [context][group] = result of equi.generate.
 local function samples_of(one, run, model)
   local list = {}
   for c, context in ipairs(run.contexts) do
     list[c] = {}
     for k, subject in ipairs(run.subjects) do
-      local out = equi.generate(model, subject .. " " .. context, {tokens = one.tokens,
-        samples = one.samples, temperature = one.temperature, top_k = one.top_k,
-        stop = {"\n"}, seed = one.seed * 1000003 + c * 1009, tokenizer = run.tokenizer})
-      list[c][k] = out
+      list[c][k] = equi.generate(model, subject .. " " .. context, {tokens = one.tokens,
+        samples = one.samples, temperature = one.temperature, top_k = one.top_k, stop = {"\n"},
+        seed = (one.seed << 24) + c * one.samples, tokenizer = run.tokenizer})
     end
   end
   return list
 end
 
+-- One line of UTF-8, since a model may say any bytes.
+local function clean(text)
+  text = text:gsub("%c", " "):gsub("^%s+", ""):gsub("%s+$", "")
+  local ok, at = utf8.len(text)
+  while not ok do
+    text = text:sub(1, at - 1) .. "?" .. text:sub(at + 1)
+    ok, at = utf8.len(text)
+  end
+  return text
+end
+
+-- Lines of a table, and how many continuations are the first group's up to the swap.
+local function compare(one, run, all)
+  local lines, elements, same, count = {{"context", "who", "goes on"}}, {}, 0, 0
+  for k in ipairs(run.subjects) do elements[k] = element_to(run, k) end
+  for c, context in ipairs(run.contexts) do
+    for s = 1, one.samples do
+      for k, subject in ipairs(run.subjects) do
+        local text = clean(all[c][k].texts[s])
+        lines[#lines + 1] = {k == 1 and s == 1 and context or "", subject, text}
+        if k > 1 then
+          local moved = run.words:move(elements[k], all[c][1].ids[s])
+          local equal = table.concat(moved, " ") == table.concat(all[c][k].ids[s], " ")
+          same, count = same + (equal and 1 or 0), count + 1
+        end
+      end
+    end
+  end
+  return lines, same, count
+end
+
 --- Continuations of every group's prompts with equal seeds, side by side.
----@param one table
+---@param one table options of the run
 ---@return table result
 function tasks.generate(one)
   local run = open(one)
   local result = {rows = {}, samples = {}}
   for i, method in ipairs(one.methods) do
-    local model, lines = run.variant(method), {{"context", "who", "goes on"}}
-    local all = samples_of(one, run, model)
-    local same, pairs_ = 0, 0
-    for c, context in ipairs(run.contexts) do
-      for k, subject in ipairs(run.subjects) do
-        for s, text in ipairs(all[c][k].texts) do
-          lines[#lines + 1] = {k == 1 and s == 1 and context or "", subject, shorten(text)}
-          if k > 1 then
-            pairs_ = pairs_ + 1
-            same = same + (run.same(all[c][1].ids[s], all[c][k].ids[s]) and 1 or 0)
-          end
-        end
-      end
-    end
-    print(run.title(method) .. "\n")
-    print(log.table(lines, {header = true}))
-    print()
-    result.rows[i] = {method = run.title(method), same = 100 * same / pairs_, pairs = pairs_}
-    result.samples[i] = {method = run.title(method), lines = lines}
+    local title = run.title(method)
+    local lines, same, count = compare(one, run, samples_of(one, run, run.variant(method)))
+    print(("%s, %s\n\n%s\n"):format(title, one.words, log.table(lines, {header = true})))
+    result.rows[i] = {method = title, same = 100 * same / count, pairs = count}
+    result.samples[i] = {method = title, lines = lines}
   end
   return result
 end

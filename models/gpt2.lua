@@ -367,7 +367,8 @@ end
 --- either in several files) and perhaps a tokenizer, which is m.tokenizer then. weights is a file
 --- of Hugging Face's, nanoGPT's (ckpt.pt) or minGPT's, a folder, a table of tensors, or the name of
 --- weights that come with the models. What the files do not say is given as fields: minGPT's need
---- n_head. Weights of safetensors are mapped, not copied. A model with weights is in evaluation
+--- n_head, nanoGPT's from before June 2023 activation_function = "gelu_new" (newer ones compute
+--- "gelu"). Weights of safetensors are mapped, not copied. A model with weights is in evaluation
 --- mode, as every pretrained one; m:train() switches dropout on.
 ---
 --- bias = false leaves all biases out, as nanoGPT can; recompute = true trains with less memory

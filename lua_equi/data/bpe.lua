@@ -24,7 +24,7 @@ local bpe = {}
 local END = "<|endoftext|>"
 
 local methods = {}
-local mt = {__index = methods, __name = "bpe"}
+local mt = {__index = methods, __name = "bpe", __children = false} -- no part of a model
 
 function mt:__len() return #self.tokens end
 

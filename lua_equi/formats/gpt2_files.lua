@@ -91,8 +91,9 @@ function gpt2_files.fields(state)
     n_inner = size(state, "h.0.mlp.c_fc.weight", 2), bias = state["h.0.attn.c_attn.bias"] ~= nil}
 end
 
---- nanoGPT's model_args as fields of a configuration. Since it has the option `bias` it computes
---- gelu by the error function, before it used the tanh form.
+--- nanoGPT's model_args as fields of a configuration. It computes gelu by the error function since
+--- June 2023 and used the tanh form before; checkpoints do not tell. Those without the option
+--- `bias` are older, the others are taken for newer; activation_function says otherwise.
 ---@param args table
 ---@return table
 function gpt2_files.from_model_args(args)

@@ -217,28 +217,28 @@ describe("gpt2", function()
     assert.is_true(rawequal(copy.tokenizer, model.tokenizer))
   end)
 
-  it("reads a folder's tokenizer when it is asked for", function()
+  it("saves its tokenizer and reads it back when it is asked for", function()
     local path = files.temporary()
     os.remove(path)
-    tiny():save(path)
-    files.write(path .. "/vocab.json", "{}")
-    files.write(path .. "/merges.txt", "")
-    local loads, loaded = 0, package.loaded["lua_equi.data.bpe"]
-    package.loaded["lua_equi.data.bpe"] = {load = function(folder)
+    local text = "the man walked home. the woman walked home. "
+    local tok = equi.data.bpe.train(text:rep(9), {size = 270, special = {"<|endoftext|>"}})
+    local model = tiny {vocab_size = #tok}
+    model.tokenizer = tok
+    assert.equal(22, #model:modules())
+    model:save(path)
+    local copy, load = equi.models.gpt2 {folder = path}, equi.data.bpe.load
+    local loads = 0
+    equi.data.bpe.load = function(folder)
       loads = loads + 1
-      return setmetatable({folder = folder, encode = function(self, text)
-        return {#text, self.folder}
-      end}, {__len = function() return WORDS end})
-    end}
-    local data = rawget(equi.data, "bpe")
-    rawset(equi.data, "bpe", package.loaded["lua_equi.data.bpe"])
-    local model = equi.models.gpt2 {folder = path}
+      return load(folder)
+    end
+    local read = copy.tokenizer
     assert.equal(0, loads)
-    assert.same({{4, path}, WORDS, path}, {model.tokenizer:encode "text", #model.tokenizer,
-      model.tokenizer.folder})
+    assert.same(tok:encode(text), read:encode(text))
+    assert.same({text, #tok, tok.eot, tostring(tok)}, {read:decode(read:encode(text)), #read,
+      read.eot, tostring(read)})
     assert.equal(1, loads)
-    rawset(equi.data, "bpe", data)
-    package.loaded["lua_equi.data.bpe"] = loaded
+    equi.data.bpe.load = load
     os.execute("rm -r " .. path)
   end)
 
@@ -252,6 +252,26 @@ describe("gpt2", function()
     assert.same({"gelu", 0.25, false}, {c.activation_function, c.resid_pdrop, c.bias})
     c = equi.models.gpt2({weights = path, activation_function = "relu", resid_pdrop = 0}).config
     assert.same({"relu", 0}, {c.activation_function, c.resid_pdrop})
+  end)
+
+  it("loads weights in several files", function()
+    local path, map = files.temporary(), {}
+    os.remove(path)
+    os.execute("mkdir " .. path)
+    files.write(path .. "/config.json", files.read(FOLDER .. "plain/config.json"))
+    local parts = {{}, {}}
+    for name, x in pairs(equi.safetensors.load(FOLDER .. "plain/model.safetensors")) do
+      local k = name:find "^h%.1" and 2 or 1
+      parts[k][name], map[name] = x, ("model-%d-of-2.safetensors"):format(k)
+    end
+    for k, part in ipairs(parts) do
+      equi.safetensors.save(("%s/model-%d-of-2.safetensors"):format(path, k), part)
+    end
+    local index = require("lua_equi.json").encode {weight_map = map}
+    files.write(path .. "/model.safetensors.index.json", index)
+    local model = equi.models.gpt2({folder = path}):to("f64")
+    oracle.near(model(X):reshape(-1), vectors.plain.logits, 1e-12)
+    os.execute("rm -r " .. path)
   end)
 
   it("copies tensors that are given in a table", function()

@@ -33,8 +33,8 @@ combine.mean = setmetatable({kind = "mean"}, mt)
 ---
 --- score(M(g x)) gives one number per row of the model's result, before it is moved back; or one
 --- for each of its first places, such as [N, T] for logits [N, T, V]: then the choice is made place
---- by place. The gradient is that of the mean, straight through. Branches within `tolerance` (relative) of the
---- highest score share the place: a tie broken by order would not be equivariant.
+--- by place. The gradient is that of the mean, straight through. Branches within `tolerance`
+--- (relative) of the highest score share the place: a tie broken by order would not be equivariant.
 ---
 --- Example:
 ---     local c = equi.combine.best(function(y) return (y:max(-1)) end)

@@ -7,7 +7,9 @@
 local strict = require "lua_equi.strict"
 
 -- Which file a function is in; true: the file is the value.
-local parts = {words = "words", equigpt2 = "equigpt2"}
+local parts = {words = "words", equigpt2 = "equigpt2", audit = "audit",
+  same_continuations = "same_continuations", perplexity = "perplexity", finetune = "finetune",
+  regard = true}
 
 return strict({}, "equi.fairness", function(name)
   local file = parts[name]

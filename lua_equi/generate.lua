@@ -13,7 +13,6 @@ local arguments = require "lua_equi.arguments"
 local caller = require "lua_equi.caller"
 local core = require "lua_equi.core"
 local frame = require "lua_equi.generate.frame"
-local module = require "lua_equi.nn.module"
 local options = require "lua_equi.options"
 local prompts = require "lua_equi.generate.prompts"
 local writer = require "lua_equi.generate.writer"
@@ -273,8 +272,7 @@ function generate.generate(model, given, opts)
   batch.frame = moved
   local hold <close> = core.hold_interrupts()
   local why = core.no_grad(function()
-    if type(model) == "function" then return loop(model, batch, rows, o, hold) end
-    return module.evaluating(model, loop, model, batch, rows, o, hold)
+    return prompts.evaluating(model, loop, model, batch, rows, o, hold)
   end)
   return results(rows, o, why)
 end

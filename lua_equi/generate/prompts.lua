@@ -4,6 +4,7 @@
 -- inside.
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
+local module = require "lua_equi.nn.module"
 
 local prompts = {}
 
@@ -45,6 +46,16 @@ end
 function prompts.vocabulary(model)
   local config = field(model, "config")
   return type(config) == "table" and config.vocab_size or nil
+end
+
+--- f(...) with the model in evaluation mode, if it has modes.
+---@param model any
+---@param f function
+---@param ... any
+---@return any ... what f returns
+function prompts.evaluating(model, f, ...)
+  if type(prompts.inner(model)) == "function" then return f(...) end
+  return module.evaluating(model, f, ...)
 end
 
 -- ---- reading ----

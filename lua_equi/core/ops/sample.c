@@ -222,7 +222,8 @@ static int sample_run(eq_call *c) {
   size_t bytes = (size_t)j.logits->numel * 2 * sizeof *j.scratch;
   if (j.logits->numel == 0) return EQ_OK;
   if (!(j.scratch = eq_alloc(bytes))) return EQ_NOMEM;
-  int bad = eq_parallel_for(j.logits->shape[0], 1, rows, &j);
+  int64_t grain = 16384 / j.logits->shape[1]; /* a region costs more than a small vocabulary */
+  int bad = eq_parallel_for(j.logits->shape[0], grain < 1 ? 1 : grain, rows, &j);
   eq_free(j.scratch, bytes);
   if (bad) return bad;
   if (j.bad)

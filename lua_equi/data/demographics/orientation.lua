@@ -1,0 +1,4 @@
+--- Sexual orientation, two members: {gay, straight}.
+return {
+  {"gay", "straight"},
+}

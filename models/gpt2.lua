@@ -101,8 +101,9 @@ local function wrong_ids(self, ids, length, least)
   local t = ids:size(2)
   if t < least then return "ids are empty: a sequence begins with at least one token" end
   if length + t > c.n_positions then
-    return ("%d tokens%s do not fit into n_positions = %d"):format(t,
-      length > 0 and (" behind %d"):format(length) or "", c.n_positions)
+    return ("%d token%s%s do%s not fit into n_positions = %d; %s"):format(t, t == 1 and "" or "s",
+      length > 0 and (" behind %d"):format(length) or "", t == 1 and "es" or "", c.n_positions,
+      length > 0 and "start again with the last of them" or "give the last of them")
   end
   if ids:numel() == 0 then return nil end
   local low, high = ids:min():item(), ids:max():item()

@@ -148,7 +148,8 @@ describe("gpt2 refuses", function()
     call("in gpt2: ids must be i64 [B, T], got i64 3", ids {1, 2, 3})
     call("in gpt2: ids are empty: a sequence begins with at least one token",
       equi.zeros(1, 0, {dtype = "i64"}))
-    call("in gpt2: 7 tokens do not fit into n_positions = 6", ids {{1, 2, 3, 4, 5, 6, 7}})
+    call("in gpt2: 7 tokens do not fit into n_positions = 6; give the last of them",
+      ids {{1, 2, 3, 4, 5, 6, 7}})
     call("in gpt2: id 14 is outside 1 to 13, the vocabulary", ids {{14, 1}})
     call("in gpt2: id 0 is outside 1 to 13", ids {{1, 0}})
     call("in gpt2: mask must be bool 1 x 3, true for real tokens, got a tensor f32 1 x 3", x,
@@ -174,7 +175,7 @@ describe("gpt2 refuses", function()
     refused("step: this state was used up by another step", model.step, model, old, ids {7})
     _, state = model:step(state, ids {7})
     assert.equal(0, state.left)
-    refused("step: 1 tokens behind 6 do not fit into n_positions = 6", model.step, model, state,
-      ids {7})
+    refused("step: 1 token behind 6 does not fit into n_positions = 6; start again with the last",
+      model.step, model, state, ids {7})
   end)
 end)

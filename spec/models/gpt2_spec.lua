@@ -63,6 +63,7 @@ describe("gpt2", function()
       loss:backward()
       local n = 0
       for _, p in ipairs(model:named_parameters()) do
+        assert.is_true(p.tensor:is_contiguous())
         local g = p.tensor.grad:reshape(-1)
         local wave = equi.arange(1, g:numel(), {dtype = "f64"}):sin()
         oracle.near({g:sum():item(), (g * wave):sum():item()}, want.gradients[p.name], 1e-12,

@@ -105,10 +105,8 @@ end
 
 -- Returns next_logits(token [B, 1] or nil) -> [B, V]; the first call is without a token.
 local function stepper(model, batch, capacity)
-  local stateful = type(model) == "table" and model.start and model.step
-    or prompts.is_equituned(model) and prompts.inner(model).step
   local ids, mask, width = batch.ids, batch.mask, batch.width
-  if stateful then
+  if prompts.has_state(model) then
     local head = mask and mask:narrow(2, 1, width - 1)
     local state = model:start(ids:narrow(2, 1, width - 1), {mask = head, capacity = capacity})
     local last = ids:narrow(2, width, 1):reshape(-1)

@@ -11,12 +11,23 @@
 --     religion       three members
 --     general        S: words with a gendered meaning and no one-to-one partner
 --     prompts        five of respect and five of occupation, after Sheng et al. (EMNLP 2019)
+local contexts = require("lua_equi.data.people.phrases").contexts
 local strict = require "lua_equi.strict"
 
-local parts = {"gender", "race", "orientation", "religion", "general", "prompts"}
+local parts = {"gender", "race", "orientation", "religion", "general"}
 local is_part = {}
 for _, name in ipairs(parts) do is_part[name] = true end
 
-return strict({}, "equi.data.demographics", function(name)
+local demographics = {}
+
+--- The ten prompts of the regard study (Sheng et al., EMNLP 2019), five of `respect` and five of
+--- `occupation`; they go behind the name of a group.
+---
+--- Example:
+---     print(equi.data.demographics.prompts.respect[1])   --> was known for
+demographics.prompts = {respect = {}, occupation = {}}
+for _, c in ipairs(contexts) do table.insert(demographics.prompts[c.kind], c.text) end
+
+return strict(demographics, "equi.data.demographics", function(name)
   return is_part[name] and require("lua_equi.data.demographics." .. name) or nil
 end, function() return parts end)

@@ -2,8 +2,8 @@
 --- first used.
 local strict = require "lua_equi.strict"
 
-local parts = {"bpe", "cifar", "demographics", "idx", "image_folder", "loader", "people", "random", "regard",
-  "sampler", "scan", "sequences", "text_blocks", "vocabulary"}
+local parts = {"bpe", "cifar", "demographics", "idx", "image_folder", "loader", "people",
+  "random", "regard", "sampler", "scan", "sequences", "text_blocks", "vocabulary"}
 local is_part = {}
 for _, name in ipairs(parts) do is_part[name] = true end
 

@@ -34,7 +34,7 @@ end
 
 -- logp [V] of a context and those [V] of its images moved back, one for each g but the identity.
 local function compare(run, text, logp, images)
-  local entry = {text = text, tv = 0, kl = 0, tv_mean = 0, kl_mean = 0}
+  local entry = {text = text, tv = 0.0, kl = 0.0, tv_mean = 0.0, kl_mean = 0.0}
   local p, worst = logp:exp(), nil
   for k, q in ipairs(images) do
     local distance = (p - q.logp:exp()):abs()
@@ -142,8 +142,8 @@ function report:__tostring()
 end
 
 local function finish(run)
-  local r = {contexts = run.all, worst = run.kept, order = #run.elements, tv_max = 0, tv_mean = 0,
-    kl_max = 0, kl_mean = 0}
+  local r = {contexts = run.all, worst = run.kept, order = #run.elements, tv_max = 0.0,
+    tv_mean = 0.0, kl_max = 0.0, kl_mean = 0.0}
   for _, c in ipairs(run.all) do
     r.tv_max, r.kl_max = math.max(r.tv_max, c.tv), math.max(r.kl_max, c.kl)
     r.tv_mean, r.kl_mean = r.tv_mean + c.tv_mean / #run.all, r.kl_mean + c.kl_mean / #run.all
@@ -168,8 +168,8 @@ end
 ---     local words = equi.fairness.words(tok, {{"he", "she"}}, {size = 2})
 ---     local function biased(ids) return equi.tensor({{{3, 0}}}):tile({ids:size(1), 1, 1}) end
 ---     print(("%.3f"):format(equi.fairness.audit(biased, words, " he").tv_max))   --> 0.905
----     print(equi.fairness.audit(equi.fairness.equigpt2(biased, words), words, " he").tv_max)
----     --> 0.0
+---     local fair = equi.fairness.equigpt2(biased, words)
+---     print(equi.fairness.audit(fair, words, " he").tv_max < 1e-6)   --> true
 ---@param model any a language model, plain or equituned
 ---@param words any from equi.fairness.words
 ---@param contexts any texts or lists of ids

@@ -9,21 +9,13 @@ local prompts = require "lua_equi.generate.prompts"
 
 local next_token = {}
 
---- Whether a model has start and step.
----@param model any
----@return boolean
-function next_token.has_state(model)
-  local inner = prompts.inner(model)
-  return type(inner) == "table" and inner.start ~= nil and inner.step ~= nil
-end
-
 --- Logits [N, V] behind contexts of one length.
 ---@param model any
 ---@param ids any [N, T]
 ---@return any
 function next_token.last(model, ids)
   local n, t = ids:size()
-  if not next_token.has_state(model) then
+  if not prompts.has_state(model) then
     return model(ids):narrow(2, t, 1):reshape(n, -1)
   end
   local state = model:start(ids:narrow(2, 1, t - 1), {capacity = t})
@@ -40,7 +32,7 @@ end
 function next_token.all(model, ids, each, bytes)
   local n, t = ids:size()
   local size = prompts.vocabulary(model)
-  if next_token.has_state(model) and (not size or n * t * size * 4 > bytes) then
+  if prompts.has_state(model) and (not size or n * t * size * 4 > bytes) then
     local state = model:start(ids:narrow(2, 1, 0), {capacity = t})
     for k = 1, t do
       local logits

@@ -32,6 +32,14 @@ end
 ---@return any
 function prompts.tokenizer(model) return field(model, "tokenizer") end
 
+--- Whether a model, or the one inside, has start and step.
+---@param model any
+---@return boolean
+function prompts.has_state(model)
+  local inner = prompts.inner(model)
+  return type(inner) == "table" and inner.start ~= nil and inner.step ~= nil
+end
+
 --- How many tokens the model's context holds; nil: no limit is known.
 ---@param model any
 ---@return integer?

@@ -82,6 +82,12 @@ static bool must_fail(void) {
   return true;
 }
 
+static void raise_peak(void) {
+  eq_mem.peak = eq_mem.live;
+  const size_t most = eq_mem.peak / 4 * 3;
+  if (!eq_mem.cache_fixed && most > eq_mem.cache_limit) eq_mem.cache_limit = most;
+}
+
 void *eq_alloc(size_t bytes) {
   size_t size;
   if (bytes > ADDRESSES) {
@@ -114,7 +120,7 @@ void *eq_alloc(size_t bytes) {
   eq_mem.allocations++;
   eq_mem.fresh += size;
   eq_mem.churn += size <= CHURN_MAX ? size : size / CHURN_SHARE;
-  if (eq_mem.live > eq_mem.peak) eq_mem.peak = eq_mem.live;
+  if (eq_mem.live > eq_mem.peak) raise_peak();
   return b;
 }
 

@@ -71,11 +71,29 @@ static int check_dtypes(const eq_call *c) {
 }
 
 /* ---- element-wise ops ---- */
+/* An input that the caller does not need again (eq_f's letter d): the result of the call in hand
+ * may take its memory. A gradient of a large activation then costs no pages of its own. */
+static eq_tensor *spare;
+
+/* Not while recording, where inputs are saved, nor under the NaN watch, which compares both. */
+static bool take_place(eq_call *c, eq_dtype t, int ndim, const int64_t *shape) {
+  eq_tensor *x = spare;
+  spare = NULL;
+  if (!x || eq_grad_enabled || eq_debug || x->refs != 1 || x->storage->refs != 1) return false;
+  if (x->dtype != t || x->ndim != ndim || memcmp(shape, x->shape, (size_t)ndim * sizeof *shape) ||
+      !eq_has_places(x))
+    return false;
+  c->out[0] = eq_retain(x);
+  c->nout = 1;
+  return true;
+}
+
 static int elementwise_shape(eq_call *c) {
   int ndim;
   int64_t shape[EQ_MAXDIM];
   if (eq_broadcast(c->nin, c->in, &ndim, shape)) return EQ_ERR;
   eq_dtype t = c->op->flags & EQ_OUT_BOOL ? EQ_BOOL : c->in[0]->dtype;
+  if (spare && take_place(c, t, ndim, shape)) return EQ_OK;
   for (int i = 0; i < c->nin && ndim > 1;
        i++) { /* the first input of that shape gives the layout */
     const eq_tensor *x = c->in[i];
@@ -288,6 +306,7 @@ static int take(builder *b, const eq_param *p, char letter, va_list *ap) {
     } else if (letter != '0') {
       x = va_arg(*ap, eq_tensor *);
       owned = letter == 'T';
+      if (letter == 'd') spare = x;
       if (owned && !x) return eq_error.status ? (int)eq_error.status : EQ_ERR;
     }
     if (c->nin == C_MAXIN) {
@@ -337,6 +356,7 @@ static int call_from_c(builder *b, const char *name, const char *letters, va_lis
     }
   }
   if (!bad) bad = eq_apply(c);
+  spare = NULL;
   for (int i = 0; i < c->nin; i++)
     if (b->owned[i]) eq_release(c->in[i]);
   /* a NULL that came in is the failure of an earlier part, which is the one to tell */

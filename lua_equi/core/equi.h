@@ -66,6 +66,7 @@ typedef struct eq_memory {
   uint64_t allocations, collections;
   int64_t fail_after; /* tests: the allocation this many from now fails; < 0 never */
   int64_t fail_times; /* and so many in a row */
+  bool cache_fixed;   /* cache_limit was set; else it follows the peak */
 } eq_memory;
 extern eq_memory eq_mem;
 void *eq_alloc(size_t bytes); /* NULL and EQ_NOMEM when there is none; contents undefined */
@@ -326,7 +327,8 @@ int64_t eq_row_length(const eq_tensor *x, unsigned mask);
 
 /* ---- calling ops from C ---- */
 /* An op from C, first result: eq_f("sum", "tlb", x, 1, dims, true). One letter an argument, in
- * signature order: t tensor, T tensor that is released afterwards (so calls nest), n tensor
+ * signature order: t tensor, T tensor that is released afterwards (so calls nest), d tensor that
+ * nobody needs afterwards (an element-wise result may take its memory), n tensor
  * operand or num argument from a double, i int64_t or int-like (pass int64_t), b bool (int),
  * l list (int n, const int64_t *v), 0 absent. Trailing arguments may be left out. A NULL T gives
  * NULL: failures pass through nested calls. */

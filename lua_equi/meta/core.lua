@@ -3166,7 +3166,8 @@ function equi.map(...) end
 
 ---verb or {soft_limit=, cache_limit=} -> table
 ---
----Bytes in use by tensors: live, peak, cached and limits. "trim" collects and gives cached blocks back, "collect" only collects, "reset_peak" restarts the peak.
+---Bytes in use by tensors: live, peak, cached and limits. "trim" collects and gives cached blocks back, "collect" only collects, "reset_peak" restarts the peak. Until cache_limit is set it
+---is 1 GiB or three quarters of the peak, whichever is more.
 ---@param ... any
 ---@return any ...
 function equi.memory(...) end

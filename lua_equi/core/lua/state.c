@@ -66,7 +66,9 @@ static int memory(lua_State *L) {
   if (lua_istable(L, 1)) {
     eq_lua_check_keys(L, 1, "memory", valid);
     read_limit(L, "soft_limit", &eq_mem.soft_limit);
+    size_t kept = eq_mem.cache_limit;
     read_limit(L, "cache_limit", &eq_mem.cache_limit);
+    eq_mem.cache_fixed |= eq_mem.cache_limit != kept;
     eq_mem.next_collect = eq_mem.soft_limit;
     if (eq_mem.cached > eq_mem.cache_limit) eq_trim();
   } else if (!lua_isnoneornil(L, 1)) {
@@ -179,7 +181,8 @@ static const eq_lua_doc docs[] = {
     {"memory", "verb or {soft_limit=, cache_limit=} -> table",
      "Bytes in use by tensors: live, peak, cached and limits. \"trim\" collects and gives cached "
      "blocks "
-     "back, \"collect\" only collects, \"reset_peak\" restarts the peak.",
+     "back, \"collect\" only collects, \"reset_peak\" restarts the peak. Until cache_limit is "
+     "set it\nis 1 GiB or three quarters of the peak, whichever is more.",
      "local m = equi.memory()\nprint(m.live <= m.peak)  --> true"},
     {0}};
 

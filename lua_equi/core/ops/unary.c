@@ -151,7 +151,7 @@ static int first(eq_call *c, eq_tensor **gy, eq_tensor **gx, const char *d) {
   const eq_tensor *have = x->data ? x : y->data ? y : gy[0];
   eq_tensor *xs = eq_linked(have, x), *ys = xs ? eq_alias(y->data ? y : have) : NULL;
   if (!ys) eq_release(xs);
-  gx[0] = ys ? eq_f(d, "tTT", gy[0], xs, ys) : NULL;
+  gx[0] = ys ? eq_f(d, "dTT", gy[0], xs, ys) : NULL;
   return gx[0] ? EQ_OK : eq_error.status;
 }
 

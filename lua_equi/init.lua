@@ -12,8 +12,9 @@ for name, value in pairs(core) do
 end
 equi.fail_allocation = nil -- for tests, which find it in equi.core
 equi.list_folder = nil     -- a part of equi.data.image_folder
-equi.bpe = nil             -- parts of equi.data.bpe
-equi.count_words = nil
+for _, name in ipairs {"bpe", "count_words", "basic_words"} do
+  equi[name] = nil -- parts of equi.data.bpe and equi.data.wordpiece
+end
 for _, name in ipairs {"read", "write", "resize", "batch", "pool", "max_pixels"} do
   equi["image_" .. name] = nil -- parts of equi.image and equi.data.loader
 end

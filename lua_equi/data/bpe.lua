@@ -14,9 +14,9 @@ local alphabet = require "lua_equi.data.bpe.alphabet"
 local caller = require "lua_equi.caller"
 local core = require "lua_equi.core"
 local files = require "lua_equi.data.bpe.files"
+local ids_of = require "lua_equi.data.ids"
 local json = require "lua_equi.json"
 local options = require "lua_equi.options"
-local padded = require "lua_equi.data.padded"
 local train = require "lua_equi.data.bpe.train"
 
 local bpe = {}
@@ -196,17 +196,6 @@ end
 
 -- ---- encoding ----
 
-local function check_text(who, text)
-  if type(text) == "string" then return end
-  error(("%s: the text must be a string, got %s"):format(who, arguments.shown(text)), caller(3))
-end
-
-local function check_base(who, base)
-  if base == 0 or base == 1 then return end
-  error(("%s: base must be 0, for the ids of files, or 1, got %s"):format(who,
-    arguments.shown(base)), caller(3))
-end
-
 -- The first special token from `from` on: where it begins and which. `at` remembers where each
 -- comes next, so that a text is searched once for each of them.
 local function next_special(self, text, from, at)
@@ -242,9 +231,9 @@ end
 ---     print(table.concat(tok:encode "hug", " "))   --> 258
 ---     print(table.concat(tok:encode("<|endoftext|>", {special = true, base = 0}), " "))   --> 258
 function methods:encode(text, given)
-  check_text("encode", text)
+  ids_of.check_text("encode", "the text", text)
   local o = options.check("encode", given, {special = false, base = 1})
-  check_base("encode", o.base)
+  ids_of.check_base("encode", o.base)
   return encode(self, text, o.base, o.special)
 end
 
@@ -257,24 +246,9 @@ end
 ---     print(tok:decode(tok:encode "a bug's hug"))   --> a bug's hug
 function methods:decode(ids, given)
   local o = options.check("decode", given, {base = 1})
-  check_base("decode", o.base)
-  if core.is_tensor(ids) and ids.ndim == 1 and ids.dtype == "i64" then
-    ids = ids:totable()
-  elseif type(ids) ~= "table" then
-    error(("decode: the ids must be a list or an i64 tensor of one dim, got %s"):format(
-      arguments.shown(ids)), caller(2))
-  end
-  local tokens, shift, out = self.tokens, 1 - o.base, {}
-  for i = 1, #ids do
-    local id = ids[i]
-    local bytes = math.type(id) == "integer" and tokens[id + shift]
-    if not bytes then
-      error(("decode: id %s at place %d; ids are %d to %d"):format(arguments.shown(id), i, o.base,
-        #tokens - shift), caller(2))
-    end
-    out[i] = bytes
-  end
-  return table.concat(out)
+  local tokens, list = self.tokens, ids_of.list(ids, o.base, #self.tokens)
+  for i = 1, #list do list[i] = tokens[list[i]] end
+  return table.concat(list)
 end
 
 --- Several texts as one batch of rows, filled up at one side.
@@ -288,7 +262,7 @@ end
 ---     print(ids:totable()[2][1], mask:totable()[2][1])   --> 257 false
 function methods:batch(texts, given)
   local o = options.check("batch", given, {side = "right", special = false})
-  local ids, mask = padded(texts, o.side, self.eot or 1, function(text)
+  local ids, mask = ids_of.batch(texts, o.side, self.eot or 1, function(text)
     return encode(self, text, 1, o.special)
   end)
   return ids, mask
@@ -312,7 +286,7 @@ end
 ---     local tok = equi.data.bpe.train("", {size = 257})
 ---     print(tok:id "<|endoftext|>", tok:id "the")   --> 257 nil
 function methods:id(token)
-  check_text("id", token)
+  ids_of.check_text("id", "the token", token)
   return self.ids[token]
 end
 

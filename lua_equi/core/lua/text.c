@@ -1,5 +1,6 @@
 /* text.c (binding) -- for data/bpe.lua: core.bpe, the tables of a tokenizer as one userdata, and
- * core.count_words. Tokens of the C side count from 0; encode adds `base`. */
+ * core.count_words; for data/wordpiece.lua: core.basic_words. Tokens of the C side count from 0;
+ * encode adds `base`. */
 #include "text/text.h"
 #include "lua_equi.h"
 #include <limits.h>
@@ -128,8 +129,29 @@ static int count_words(lua_State *L) {
   return 0;
 }
 
+/* core.basic_words(text, lower) -> text: its words as BERT sees them, parted by spaces */
+static int basic_words(lua_State *L) {
+  size_t size;
+  const uint8_t *p = (const uint8_t *)luaL_checklstring(L, 1, &size), *end = p + size;
+  const bool lower = lua_toboolean(L, 2);
+  luaL_Buffer b;
+  eq_lua_pressure(L);
+  luaL_buffinit(L, &b);
+  while (p < end) {
+    if (eq_poll && eq_poll()) {
+      (void)eq_stopped();
+      return eq_lua_raise(L, "encode");
+    }
+    uint8_t *out = (uint8_t *)luaL_prepbuffsize(&b, EQ_BASIC_ROOM);
+    luaL_addsize(&b, eq_basic(&p, end, lower, out));
+  }
+  luaL_pushresult(&b);
+  return 1;
+}
+
 static const luaL_Reg methods[] = {{"encode", encode}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"bpe", bpe}, {"count_words", count_words}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"bpe", bpe}, {"count_words", count_words}, {"basic_words", basic_words}, {NULL, NULL}};
 
 void eq_lua_text(lua_State *L) {
   if (luaL_newmetatable(L, TOKENS)) {

@@ -25,6 +25,13 @@ int eq_character(const uint8_t *p, const uint8_t *end, uint32_t *code);
  * The words of a text are side by side: every byte belongs to one. */
 const uint8_t *eq_word(const uint8_t *p, const uint8_t *end);
 
+/* ---- words as BERT sees them (basic.c) ----
+ * Writes the words of a piece of the text (at most EQ_BASIC_PIECE bytes and the rest of a
+ * character) to out, parted by spaces, some of them double; moves *text behind the piece. Returns
+ * how many bytes were written, at most EQ_BASIC_ROOM. */
+enum { EQ_BASIC_PIECE = 1 << 14, EQ_BASIC_ROOM = 6 * (EQ_BASIC_PIECE + 4) };
+size_t eq_basic(const uint8_t **text, const uint8_t *end, bool lower, uint8_t *out);
+
 /* ---- byte-pair encoding (bpe.c) ---- */
 typedef struct eq_bpe eq_bpe;
 /* A merge: the tokens `left` and `right`, side by side, become `result`. Tokens are numbers from

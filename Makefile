@@ -77,7 +77,7 @@ ifeq ($(JPEG),1)
 endif
 
 # clang's OpenMP runs on libomp, OpenBLAS' on libgomp: two pools that fight for the cores. clang's -fopenmp=libgomp is no way
-# out, it ignores the pragmas. So clang builds without threads of our own, unless asked.
+# out, it ignores the pragmas. So clang builds without OpenMP, unless asked: then our threads do not call BLAS.
 OPENMP ?= $(if $(IS_CLANG),0,1)
 
 # ---- flags ----
@@ -335,13 +335,14 @@ endef
 run-asan: build-asan/bin/$(LUA)
 	$(call sanitized,$(RUN_SPECS) --exclude-tags=install $(SPECS))
 
-# The threads that are ours alone: those of OpenMP have their own fences, which the checker cannot see, so they are left out.
+# Without OpenMP, whose fences the checker cannot see: nothing of ours runs on its threads.
 THREADS := -O1 -g -fsanitize=thread
-tsan: ## the loader's threads under the thread sanitizer of gcc
+tsan: ## the loader's threads and those of parallel.c under the thread sanitizer of gcc
 	@$(PARALLEL) BUILD=build-tsan CFLAGS='$(THREADS)' OPENMP=0 all
 	@$(AGAIN) BUILD=build-tsan CFLAGS='$(THREADS)' OPENMP=0 run-tsan
 run-tsan: build-tsan/bin/$(LUA)
-	@PATH=$(CURDIR)/build-tsan/bin:$$PATH TSAN_OPTIONS=halt_on_error=1:exitcode=66 $(RUN_SPECS) spec/data/loader_spec.lua
+	@PATH=$(CURDIR)/build-tsan/bin:$$PATH TSAN_OPTIONS=halt_on_error=1:exitcode=66 $(RUN_SPECS) \
+	  spec/data/loader_spec.lua spec/threads_spec.lua
 
 # Changed copies of good files for every reader, FUZZ_SECONDS each (FUZZ=names: only these). See spec/fuzz/run.lua.
 FUZZ_SECONDS ?= 20
@@ -395,7 +396,7 @@ help: ## this text
 	  'LUA=$(LUA)' 'interpreter that runs specs and scripts' \
 	  'LUA_INCDIR=$(LUA_INCDIR)' 'folder of lua.h' \
 	  'JPEG=$(JPEG)' '0: without JPEG files; the default where libjpeg is not found' \
-	  'OPENMP=$(OPENMP)' '0: one thread of our own (BLAS keeps its threads); the default with clang' \
+	  'OPENMP=$(OPENMP)' '0: without it our threads do not call BLAS; the default with clang' \
 	  'NATIVE=$(NATIVE)' '1: for this processor only' \
 	  'SIMD=$(SIMD)' '0: no run-time choice between instruction sets (EQ_NO_SIMD_DISPATCH)' \
 	  'V=$(V)' '1: show the commands' \

@@ -1,4 +1,5 @@
 -- A training run has one result: the same bits on one thread and on two, and each time it is run.
+-- So has an op while the number of threads grows and shrinks between calls.
 local equi = require "lua_equi"
 local oracle = require "spec.support.oracle"
 local sampler = require "lua_equi.data.sampler"
@@ -51,4 +52,24 @@ describe("training on SCAN", function()
       assert.is_true(first == trained(batch, 64)) -- not assert.equal, which would print the bytes
     end)
   end
+end)
+
+describe("the number of threads", function()
+  it("may change between any two calls, to more than there are cores and back", function()
+    local before = equi.threads()
+    finally(function() equi.threads(before) end)
+    equi.seed(5)
+    local x, a = equi.randn(300000), equi.randn(200, 300)
+    local d = equi.randn({150, 150}, {dtype = "f64"})
+    local function bytes()
+      return x:exp():tobytes() .. x:sum():tobytes() .. a:matmul(a:t()):tobytes()
+             .. d:matmul(d):tobytes()
+    end
+    equi.threads(1)
+    local first = bytes()
+    for _, n in ipairs {2, 5, 1, 3, 8, 2, 1, 4} do
+      assert.equal(n, equi.threads(n))
+      for _ = 1, 5 do assert.is_true(first == bytes(), n .. " threads") end
+    end
+  end)
 end)

@@ -18,8 +18,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* Before every call of the library. Inside a parallel region the OpenMP build takes one thread
- * anyway. */
+/* Before every call of the library outside pieces. */
 static void one_thread(void) {
   static bool done;
   if (!eq_alone() || done) return;
@@ -68,9 +67,12 @@ const char *eq_blas_warning(void) {
   return NULL;
 }
 
+/* Only the OpenMP build, and only where we can tell it, thread by thread, to use one: then a call
+ * touches nothing that threads share but a table of buffers with a lock for each. */
 bool eq_blas_concurrent(void) {
 #ifdef OPENBLAS_VERSION
-  return openblas_get_parallel() == 2;
+  one_thread();
+  return openblas_get_parallel() == 2 && eq_has_openmp();
 #else
   return false;
 #endif

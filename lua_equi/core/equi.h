@@ -35,6 +35,14 @@
 #else
 #define EQ_INLINE static inline
 #endif
+/* EQ_PAUSE: in a loop that looks for another thread's word. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define EQ_PAUSE() __builtin_ia32_pause()
+#elif defined(__GNUC__) && defined(__aarch64__)
+#define EQ_PAUSE() __asm__ volatile("yield")
+#else
+#define EQ_PAUSE() ((void)0)
+#endif
 #define EQ_STR_(x) #x
 #define EQ_STR(x) EQ_STR_(x)
 #define EQ_HERE __FILE__ ":" EQ_STR(__LINE__)
@@ -76,17 +84,20 @@ void eq_trim(void);                  /* give every cached block back to the syst
 
 /* ---- threads (parallel.c) ---- */
 typedef void (*eq_range_fn)(int64_t begin, int64_t end, void *ctx);
-/* Runs fn over [0, n) in pieces of at most `grain`, on eq_threads() threads. Pieces are the same
- * for every thread count. Returns EQ_OK or EQ_STOP (then some pieces did not run). */
+enum { EQ_MOST_THREADS = 1024 };
+/* Runs fn over [0, n) in pieces of at most `grain`, on up to eq_threads() threads. Pieces are the
+ * same for every thread count. Returns EQ_OK or EQ_STOP (then some pieces did not run). Called from
+ * a piece, or while another thread's call has the workers, it runs on the calling thread alone. */
 int eq_parallel_for(int64_t n, int64_t grain, eq_range_fn fn, void *ctx);
 int eq_threads(void);
 int eq_thread(void); /* which of them calls, from 0: a kernel's own part of scratch memory */
 void eq_set_threads(int n);
 /* A BLAS that runs on OpenMP takes its number of threads from there at every call, whatever it was
- * told: after this it runs on one. Our regions name their number. False, and no change, inside a
- * region. */
+ * told: after this it runs on one, for calls of this thread. False, and no change, inside a piece:
+ * workers have said so when they started, the caller before (eq_blas_concurrent). */
 bool eq_alone(void);
 int eq_max_threads(void);
+bool eq_has_openmp(void);
 const char *eq_openmp_name(void);
 /* Set by the binding: true when the user pressed Ctrl-C. Safe to call often; main thread only. */
 extern bool (*eq_poll)(void);
@@ -433,6 +444,6 @@ int eq_lapack_svd(eq_dtype t, int m, int n, void *a, void *u, void *s, void *vt)
 int eq_lapack_qr(eq_dtype t, int m, int n, void *a, void *r); /* a: then Q of m x min */
 const char *eq_blas_name(void);
 const char *eq_blas_warning(void); /* NULL, or why this build may be slow with our threads */
-bool eq_blas_concurrent(void);     /* may several of our threads call eq_gemm at once? */
+bool eq_blas_concurrent(void);     /* may pieces call eq_gemm? Ask before they start. */
 
 #endif

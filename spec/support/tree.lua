@@ -34,10 +34,10 @@ local rules = {
   {within = "", says = "FIX" .. "ME", why = "what is not done is not in the sources"},
 }
 
-local function only(header, owner)
-  local why = ("only %s includes <%s>"):format(owner:gsub("[%%$]", ""), header)
+local function only(header, ...)
+  local why = ("only %s includes <%s>"):format(table.concat({...}, ", "):gsub("[%%$]", ""), header)
   local says = "^%s*#%s*include%s*[<\"][%w/]*" .. header:gsub("%.", "%%.")
-  rules[#rules + 1] = {within = "lua_equi/", says = says, but = {owner}, why = why}
+  rules[#rules + 1] = {within = "lua_equi/", says = says, but = {...}, why = why}
 end
 only("lua.h", "core/lua/")
 only("lualib.h", "core/lua/")
@@ -47,7 +47,7 @@ only("omp.h", "core/parallel%.c$")
 only("png.h", "core/image/png%.c$")
 only("zlib.h", "core/inflate%.c$")
 only("jpeglib.h", "core/image/jpeg%.c$")
-only("pthread.h", "core/image/pool%.c$")
+only("pthread.h", "core/image/pool%.c$", "core/parallel%.c$")
 
 local function no_call(name, why)
   rules[#rules + 1] = {within = "lua_equi/core/", says = "%f[%w_]" .. name .. "%(", why = why}

@@ -36,8 +36,9 @@ static int rng_state(lua_State *L) { /* rng_state() -> {seed, counter}; rng_stat
 static int threads(lua_State *L) {
   if (!lua_isnoneornil(L, 1)) {
     int64_t n = eq_lua_checkint(L, 1, "threads", "n");
-    if (n < 1 || n > 1024)
-      return luaL_error(L, "threads: n must be from 1 to 1024, got %I", (LUAI_UACINT)n);
+    if (n < 1 || n > EQ_MOST_THREADS)
+      return luaL_error(L, "threads: n must be from 1 to %d, got %I", (int)EQ_MOST_THREADS,
+                        (LUAI_UACINT)n);
     eq_set_threads((int)n);
   }
   lua_pushinteger(L, eq_threads());

@@ -165,7 +165,7 @@ function methods:forward(ids, opts)
   local b, t = ids:size()
   local mask = fit_mask(o.mask, b)
   local x = equi.dropout(embed(self, ids, 0, mask), self.config.embd_pdrop, self.training)
-  return output(self, run_blocks(self, x, {forbidden = nn.forbidden(t, t, mask)}))
+  return output(self, run_blocks(self, x, {padding = nn.forbidden(1, t, mask)}))
 end
 
 -- ---- step by step ----
@@ -216,7 +216,7 @@ end
 local function extend(self, state, ids, mask)
   local x, t = enter(self, state, ids, mask), ids:size(2)
   x = run_blocks(self, x, {caches = state.caches, length = state.length,
-    forbidden = nn.forbidden(t, state.length + t, state.mask)})
+    padding = nn.forbidden(1, state.length + t, state.mask)})
   grow(self, state, t)
   return x
 end

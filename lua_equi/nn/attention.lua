@@ -10,7 +10,35 @@ local attention = {}
 
 local function causal_mask(t, s) return core.ones(t, s):triu(s - t + 1):to("bool") end
 
+-- As [B, H, T, D], which the op in C takes; nil for what it does not.
+local function with_heads(x)
+  if x.ndim == 4 then return x end
+  return x.ndim == 3 and x:unsqueeze(2) or nil
+end
+
+local function same_batch(q, k)
+  for d = 1, q.ndim - 2 do
+    if q:size(d) ~= k:size(d) then return false end
+  end
+  return true
+end
+
+-- The result of scaled_dot_product_attention; nil where only ops can do it.
+local function fused(q, k, v, opts)
+  local mask = opts.mask
+  local drops = opts.dropout > 0 and opts.training
+  if drops or q.ndim ~= k.ndim or k.ndim ~= v.ndim or not with_heads(q) or not same_batch(q, k)
+    or k:size(-1) ~= v:size(-1) or not same_batch(q, v) then return nil end
+  if mask and mask.ndim > 2 then mask = with_heads(mask) end
+  local y = core.scaled_dot_product_attention(with_heads(q), with_heads(k), with_heads(v), mask,
+    opts.causal)
+  return q.ndim == 3 and y:squeeze(2) or y
+end
+
 --- q [..., T, D], k and v [..., S, D] -> [..., T, D]. mask is true where attention is forbidden.
+---
+--- Without dropout, tensors of 3 or 4 dims go to equi.scaled_dot_product_attention, which keeps no
+--- T x S weights; a query that sees nothing gets 0 there.
 ---
 --- Example:
 ---     local x = equi.ones(1, 3, 4)
@@ -23,6 +51,8 @@ local function causal_mask(t, s) return core.ones(t, s):triu(s - t + 1):to("bool
 function attention.dot_product_attention(q, k, v, opts)
   opts = options.check("dot_product_attention", opts,
     {causal = false, dropout = 0, training = false, mask = options.any()})
+  local y = fused(q, k, v, opts)
+  if y then return y end
   local scores = q:matmul(k:transpose()) / math.sqrt(q:size(-1))
   if opts.causal then scores = scores:masked_fill(causal_mask(q:size(-2), k:size(-2)),
     -math.huge) end

@@ -37,8 +37,7 @@ transformer.affine = classes.class("affine", {
     if opts.bias then self.bias = core.zeros(outputs) end
   end,
   forward = function(self, x)
-    local y = x:matmul(self.weight)
-    return self.bias and y + self.bias or y
+    return core.affine(x, self.weight, self.bias)
   end,
   extra = function(self)
     return ("%d, %d%s"):format(self.weight:size(1), self.weight:size(2),
@@ -81,12 +80,16 @@ function transformer.forbidden(t, s, mask)
   return later and padding:logical_or(later) or padding
 end
 
--- q [B, H, T, D], k and v [B, H, S, D] -> [B, H, T, D]. All attention of this file is computed
--- here.
-local function attend(q, k, v, o)
+local function either(a, b)
+  if a and b then return a:logical_or(b) end
+  return a or b
+end
+
+-- q [B, H, T, D], k and v [B, H, S, D] -> [B, H, T, D], with dropout of the weights.
+local function weighted(q, k, v, o)
   local scores = q:matmul(k:transpose()) * o.scale
   if o.forbidden then scores = scores:masked_fill(o.forbidden, NEVER) end
-  return core.dropout(scores:softmax(-1), o.dropout, o.training):matmul(v)
+  return core.dropout(scores:softmax(-1), o.dropout, true):matmul(v)
 end
 
 -- Writes k and v behind the `length` places that the cache holds; returns all of them.
@@ -99,10 +102,11 @@ end
 
 --- Attention of each place to itself and the earlier ones: x [B, T, features] -> the same shape.
 ---
---- The second argument tells what is common to all blocks: forbidden (of nn.forbidden), and while
---- generating caches, a table with an entry {k =, v =} [B, H, capacity, D] under this layer's
---- number (option layer), and length, how many places they hold. Without it, all of x is attended
---- to causally.
+--- The second argument tells what is common to all blocks: padding, a bool [B, 1, 1, S] that is true
+--- for keys which nobody may see (nn.forbidden(1, s, mask)), and while generating caches, a table
+--- with an entry {k =, v =} [B, H, capacity, D] under this layer's number (option layer), and
+--- length, how many places they hold. A table forbidden, of nn.forbidden, replaces both padding and
+--- causality. A query that sees nothing gets 0.
 ---
 --- Example:
 ---     local attn = equi.nn.causal_attention(8, 2)
@@ -129,17 +133,30 @@ transformer.causal_attention = classes.class("causal_attention", {
       {bias = opts.bias, std = opts.residual_std})
   end,
   forward = function(self, x, common)
-    local b, t, width = x:size()
-    local parts = self.c_attn(x):reshape(b, t, 3, self.heads, -1):permute(3, 1, 4, 2, 5)
+    common = common or {}
+    local y = self:attend(self.c_attn(x), common, self.training and self.dropout > 0)
+    return core.dropout(self.c_proj(y), self.residual_dropout, self.training)
+  end,
+  -- q, k and v side by side [B, T, 3 H D] -> [B, T, H D].
+  attend = function(self, joint, common, drops)
+    local b, t = joint:size()
+    local caches, hidden = common.caches, common.forbidden or common.padding
+    local causal = not common.forbidden
+    if not caches and not drops then
+      return core.joint_attention(joint, hidden, self.heads, causal, self.scale)
+    end
+    local parts = joint:reshape(b, t, 3, self.heads, -1):permute(3, 1, 4, 2, 5)
     local q, k, v = parts[1], parts[2], parts[3]
-    local caches = common and common.caches
     if caches then k, v = remember(caches[self.layer], common.length, k, v) end
-    local forbidden
-    if common then forbidden = common.forbidden else forbidden = transformer.forbidden(t, t) end
-    local y = attend(q, k, v, {scale = self.scale, forbidden = forbidden, dropout = self.dropout,
-      training = self.training})
-    y = self.c_proj(y:transpose(2, 3):reshape(b, t, width))
-    return core.dropout(y, self.residual_dropout, self.training)
+    local y
+    if drops then
+      common.forbidden = common.forbidden or either(transformer.forbidden(t, k:size(3)), hidden)
+      y = weighted(q, k, v, {scale = self.scale, forbidden = common.forbidden,
+        dropout = self.dropout})
+    else
+      y = core.scaled_dot_product_attention(q, k, v, hidden, causal, self.scale)
+    end
+    return y:transpose(2, 3):reshape(b, t, -1)
   end,
   extra = function(self) return ("%d heads"):format(self.heads) end,
 })

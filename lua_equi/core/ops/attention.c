@@ -12,6 +12,13 @@
 #ifdef T
 #include "../lanes.h"
 
+EQ_INLINE void FN(forbid)(T *p, const char *mask, int64_t step, T value, int64_t n) {
+  if (step == 1)
+    for (int64_t i = 0; i < n; i++) p[i] = mask[i] ? value : p[i];
+  else
+    for (int64_t i = 0; i < n; i++) p[i] = mask[i * step] ? value : p[i];
+}
+
 /* Scores of query `at` against n keys from `from` -> exp(score - m); what the query may not see is
  * 0. Returns what was added up before must be scaled by. */
 EQ_INLINE T FN(weigh)(const job *j, T *p, int64_t n, int64_t seen, const char *mask, T *m, T *l) {
@@ -64,7 +71,7 @@ EQ_INLINE void FN(unweigh)(const job *j, T *p, T *g, int64_t n, int64_t seen, co
   const T scale = (T)j->scale;
   const bool none = kept == (T)-INFINITY;
   for (int64_t i = 0; i < seen; i++) p[i] = EXP(p[i] * scale - kept);
-  for (int64_t i = 0; mask && i < seen; i++) p[i] = mask[i * j->mask.s[3]] ? 0 : p[i];
+  if (mask) FN(forbid)(p, mask, j->mask.s[3], 0, seen);
   for (int64_t i = none ? 0 : seen; i < n; i++) p[i] = 0;
   for (int64_t i = 0; i < seen; i++) g[i] = p[i] * (g[i] - delta) * scale;
   for (int64_t i = seen; i < n; i++) g[i] = 0;
@@ -81,10 +88,9 @@ EQ_SIMD static void FN(one_block)(const job *j, const block *q, int64_t k0, cons
   FN(product)(scores_of(j, q->n, n), qs, ks, p, room);
   const factors gp = {q->n, n, j->width, j->gy.s[2], j->gy.s[3], j->v.s[3], j->v.s[2], KEYS, false};
   FN(product)(gp, gy, FN(at)(&j->v, b, h, k0), g, room);
-  for (int64_t i = 0; i < q->n; i++)
-    FN(unweigh)
-    (j, p + i * KEYS, g + i * KEYS, n, seen_by(j, q->from + i, k0, n),
-     mask_at(j, q, q->from + i, k0), kept[i], delta[i]);
+  for (int64_t i = 0; i < q->n; i++) FN(unweigh)
+  (j, p + i * KEYS, g + i * KEYS, n, seen_by(j, q->from + i, k0, n), mask_at(j, q, q->from + i, k0),
+   kept[i], delta[i]);
   const factors gv = {n, j->width, q->n, 1, KEYS, j->gy.s[2], j->gy.s[3], j->gv.s[2], true};
   FN(product)(gv, p, gy, FN(at)(&j->gv, b, h, k0), room);
   const factors gk = {n, j->width, q->n, 1, KEYS, j->q.s[2], j->q.s[3], j->gk.s[2], true};
@@ -281,9 +287,8 @@ static int set_mask(job *j, const eq_tensor *mask) {
                       eq_shape_str(4, want));
 }
 
-static int set_scale(job *j, const eq_call *c, int slot) {
-  j->scale = eq_given(c, slot) ? c->arg[slot].f : 1 / sqrt((double)j->width);
-  return EQ_OK;
+static double scale_of(const eq_call *c, int slot, int64_t width) {
+  return eq_given(c, slot) ? c->arg[slot].f : 1 / sqrt((double)width);
 }
 
 enum { Q, K, V, MASK };
@@ -303,7 +308,8 @@ static int read_three(const eq_call *c, eq_tensor *const *in, job *j) {
              .width = q->shape[3]};
   j->causal = c->arg[0].i;
   j->q = of_tensor(q), j->k = of_tensor(k), j->v = of_tensor(v);
-  return set_scale(j, c, 1);
+  j->scale = scale_of(c, 1, j->width);
+  return EQ_OK;
 }
 
 /* x [B, T, 3 H D] */
@@ -323,7 +329,8 @@ static int read_joint(const eq_call *c, const eq_tensor *x, job *j) {
   j->q = part_of(x, 0, heads, width);
   j->k = part_of(x, 1, heads, width);
   j->v = part_of(x, 2, heads, width);
-  return set_scale(j, c, 2);
+  j->scale = scale_of(c, 2, width);
+  return EQ_OK;
 }
 
 static int keep_out(eq_call *c, const job *j) {

@@ -144,6 +144,40 @@ static int linear_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
   return eq_error.status;
 }
 
+/* ---- affine: the same with w of in x out ---- */
+static int affine_shape(eq_call *c) {
+  const eq_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
+  int64_t shape[EQ_MAXDIM];
+  if (w->ndim != 2) return eq_fail("w must be in x out, it is %s", eq_shape_of(w));
+  if (x->ndim == 0 || x->shape[x->ndim - 1] != w->shape[0])
+    return eq_fail(
+        "inner sizes differ: x is %s, w is %s (in x out); the last size of x must be %" PRId64,
+        eq_shape_of(x), eq_shape_of(w), w->shape[0]);
+  if (b && (b->ndim != 1 || b->shape[0] != w->shape[1]))
+    return eq_fail("b is %s, w is %s (in x out); b needs %" PRId64 " elements", eq_shape_of(b),
+                   eq_shape_of(w), w->shape[1]);
+  memcpy(shape, x->shape, sizeof shape);
+  shape[x->ndim - 1] = w->shape[1];
+  return eq_out(c, 0, x->dtype, x->ndim, shape);
+}
+
+static int affine_run(eq_call *c) {
+  eq_tensor *x = c->in[0];
+  int n = x->ndim > 2 ? x->ndim - 2 : 0;
+  return eq_product(x, c->in[1], false, c->in[2], n, x->shape, c->out[0]);
+}
+
+/* gx = gy w', gw = x' gy over all rows, gb = the sum of gy's rows */
+static int affine_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
+  eq_tensor *g = as_rows(gy[0]);
+  if (!g) return eq_error.status;
+  if (eq_needed(c, 0)) gx[0] = eq_f("matmul", "tT", gy[0], eq_f("transpose", "t", c->in[1]));
+  if (eq_needed(c, 1)) gx[1] = eq_f("matmul", "Tt", eq_f("transpose", "T", as_rows(c->in[0])), g);
+  if (c->in[2] && eq_needed(c, 2)) gx[2] = eq_f("sum", "tl", g, 1, &(int64_t){0});
+  eq_release(g);
+  return eq_error.status;
+}
+
 /* ---- relatives ---- */
 static int give(eq_call *c, eq_tensor *y) {
   c->out[0] = y;
@@ -198,6 +232,17 @@ const eq_op ops_matmul[] = {
      .shape = linear_shape,
      .run = linear_run,
      .back = linear_back,
+     .flags = EQ_ANY_STRIDE | EQ_SAVE_IN0 | EQ_SAVE_IN1,
+     .where = EQ_HERE},
+    {.name = "affine",
+     .sig = "x:float, w:float, b:float? -> y",
+     .doc = "x w + b with w of in x out and b of out: linear with a transposed w, as GPT-2's "
+            "files have them.",
+     .example = "print(equi.affine(equi.ones(5, 3), equi.ones(3, 2), "
+                "equi.ones(2))[1]:sum():item())  --> 8.0",
+     .shape = affine_shape,
+     .run = affine_run,
+     .back = affine_back,
      .flags = EQ_ANY_STRIDE | EQ_SAVE_IN0 | EQ_SAVE_IN1,
      .where = EQ_HERE},
     {.name = "bmm",

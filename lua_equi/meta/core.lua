@@ -121,6 +121,19 @@ function tensor:add(y) end
 ---@return equi.Tensor z
 function tensor:add_(y) end
 
+---x w + b with w of in x out and b of out: linear with a transposed w, as GPT-2's files have them.
+---@param x equi.Tensor
+---@param w equi.Tensor
+---@param b? equi.Tensor
+---@return equi.Tensor y
+function equi.affine(x, w, b) end
+
+---x w + b with w of in x out and b of out: linear with a transposed w, as GPT-2's files have them.
+---@param w equi.Tensor
+---@param b? equi.Tensor
+---@return equi.Tensor y
+function tensor:affine(w, b) end
+
 ---Whether all elements over the dims given, or all, are not 0; a bool tensor. True of nothing.
 ---@param x equi.Tensor
 ---@param dim? integer|integer[]
@@ -1143,6 +1156,16 @@ function equi.is_nan(x) end
 ---@return equi.Tensor y
 function tensor:is_nan() end
 
+---scaled_dot_product_attention of q, k and v that lie side by side: x [B, T, 3 H D], their thirds
+---of H heads each, gives the heads side by side, [B, T, H D].
+---@param x equi.Tensor
+---@param forbidden? equi.Tensor
+---@param heads integer
+---@param causal? boolean default false
+---@param scale? number
+---@return equi.Tensor y
+function equi.joint_attention(x, forbidden, heads, causal, scale) end
+
 ---y (log y - x) for log-probabilities x and probabilities y (their logarithms with log_target).
 ---"batchmean" divides the sum by the size of dim 1: the Kullback-Leibler divergence.
 ---@param x equi.Tensor
@@ -2047,6 +2070,20 @@ function tensor:rsqrt_() end
 ---@return equi.Tensor ids
 ---@return equi.Tensor logp
 function equi.sample(logits, uniform, seen, temperature, top_k, top_p, typical, penalty) end
+
+---softmax(scale q k' + mask) v: q [B, H, T, D], k and v [B, H, S, D] give [B, H, T, D].
+---forbidden, which broadcasts to [B, H, T, S], is true where a query must not look; causal forbids
+---keys behind a query, the last query sees the last key. A query that sees nothing gets 0. scale is
+---1 / sqrt(D) unless given. The T x S weights are never in memory as a whole. Vaswani et al. 2017,
+---equation 1.
+---@param q equi.Tensor
+---@param k equi.Tensor
+---@param v equi.Tensor
+---@param forbidden? equi.Tensor
+---@param causal? boolean default false
+---@param scale? number
+---@return equi.Tensor y
+function equi.scaled_dot_product_attention(q, k, v, forbidden, causal, scale) end
 
 ---x with src written where ids say, the inverse of gather; for dim 2: y[i][ids[i][j]] = src[i][j].
 ---src has the shape of ids or is a number. Of several values for one place the last stays.

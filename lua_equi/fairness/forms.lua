@@ -1,4 +1,4 @@
---- The forms in which a word stands in a text, " man", "man", " Man", "Man", and their tokens.
+--- The forms in which a word stands in a text, " man", " Man", "Man", "man", and their tokens.
 --
 -- A candidate is one form of one list: the d spellings that take each other's places. Only what is
 -- written is looked at; no grammar is known here, so plurals are given.
@@ -7,26 +7,30 @@ local core = require "lua_equi.core"
 local forms = {}
 
 --- The names of forms, the one that every word must have first.
-forms.NAMES = {"space", "bare", "space_capital", "capital"}
+forms.NAMES = {"space", "space_capital", "capital", "bare"}
+
+--- Those that are looked for when none are named. Not "bare": of a tokenizer by bytes, a word in
+--- small letters without a space is mostly the end of another one, as the "son" of Johnson.
+forms.USUAL = {"space", "space_capital", "capital"}
 
 local function capital(word) return (word:gsub("^%l", string.upper)) end
 
 local spell = {
   space = function(word) return " " .. word end,
-  bare = function(word) return word end,
   space_capital = function(word) return " " .. capital(word) end,
   capital = capital,
+  bare = function(word) return word end,
 }
 
-local function any_capital(words)
-  for _, w in ipairs(words) do
-    if w:find "^%u" then return true end
-  end
-  return false
+-- How many of the words begin with a capital.
+local function capitals(words)
+  local n = 0
+  for _, w in ipairs(words) do n = n + (w:find "^%u" and 1 or 0) end
+  return n
 end
 
 --- All spellings of the words in the forms named, none twice. Words that begin with a capital have
---- no forms in small letters, and a list that has one of them no capitalised forms.
+--- no forms in small letters; a list that has such words and others has no capitalised forms.
 ---@param words string[]
 ---@param names string[]
 ---@return table[] {form, spellings}
@@ -35,13 +39,13 @@ end
 ---     print(#forms.of({"man", "woman"}, forms.NAMES), #forms.of({"Black", "White"}, forms.NAMES))
 ---     --> 4 2
 function forms.of(words, names)
-  local list, seen = {}, {}
+  local list, seen, n = {}, {}, capitals(words)
   for _, name in ipairs(names) do
     local spelt = {}
     for i, w in ipairs(words) do spelt[i] = spell[name](w) end
     local key = table.concat(spelt, "\0")
-    local is_capital = name == "capital" or name == "space_capital"
-    if not seen[key] and not (is_capital and any_capital(words)) then
+    local mixed = (name == "capital" or name == "space_capital") and n > 0 and n < #words
+    if not seen[key] and not mixed then
       seen[key] = true
       list[#list + 1] = {form = name, spellings = spelt}
     end

@@ -85,11 +85,11 @@ end
 
 local function candidates(self, o)
   local list = {}
-  local chosen = o.forms or forms.NAMES
+  local chosen = o.forms or forms.USUAL
   for _, a in ipairs(self.attributes) do
     for _, l in ipairs(a.lists) do
       for k, f in ipairs(forms.of(l.words, chosen)) do
-        local c = {attribute = a, where = l.where, spellings = f.spellings,
+        local c = {attribute = a, list = l, where = l.where, spellings = f.spellings, first = k == 1,
           needed = not l.plural and k == 1 or o.forms ~= nil}
         c.cycles, c.tokens = forms.cycles(self.tokenizer, f.spellings)
         if not c.cycles then c.problem = c.tokens end
@@ -153,26 +153,36 @@ local function refuse(c, problem, o)
   fail("%s; %s", problem, more)
 end
 
--- Words of one token before those of several, which may use their exchange; what must be there
--- before what can be.
+local function leave_out(self, c, problem)
+  if c.first then c.list.left_out = true end -- without it, its other forms go too
+  self.left_out[#self.left_out + 1] = {words = c.spellings, why = problem}
+end
+
+-- Takes one candidate, or refuses it, or leaves it out.
+local function decide(self, c, o)
+  if not c.first and not c.needed and c.list.left_out then return end
+  local problem
+  if c.cycles and c.tokens > 1 and o.multi ~= "exact" then
+    problem = ("%s are words of several tokens"):format(quoted(c.spellings))
+  else
+    problem = take(self, c)
+  end
+  if not problem then return end
+  if c.needed and (c.tokens == 1 or o.multi ~= "skip") then refuse(c, problem, o) end
+  leave_out(self, c, problem)
+end
+
+-- First what must be there, then first forms of plurals, then what can be; words of one token
+-- before those of several, which may use their exchange.
 local function take_all(self, list, o)
-  local function pass(needed, single)
-    for _, c in ipairs(list) do
-      if c.needed == needed and (c.tokens == 1) == single then
-        local several = c.cycles and c.tokens > 1
-        local problem = several and o.multi ~= "exact" and
-          ("%s are words of several tokens"):format(quoted(c.spellings)) or take(self, c)
-        if problem and needed and (single or o.multi ~= "skip") then refuse(c, problem, o) end
-        if problem then
-          self.left_out[#self.left_out + 1] = {words = c.spellings, why = problem}
-        end
+  for _, kind in ipairs {"needed", "first", "other"} do
+    for _, single in ipairs {true, false} do
+      for _, c in ipairs(list) do
+        local of = c.needed and "needed" or c.first and "first" or "other"
+        if of == kind and (c.tokens == 1) == single then decide(self, c, o) end
       end
     end
   end
-  pass(true, true)
-  pass(false, true)
-  pass(true, false)
-  pass(false, false)
 end
 
 -- ---- general words ----
@@ -207,7 +217,7 @@ function methods:general_ids(list)
     elseif type(w) ~= "string" then
       fail("a general word must be a text or an id, got %s", arguments.shown(w))
     else
-      for k, f in ipairs(forms.of({w}, forms.NAMES)) do
+      for k, f in ipairs(forms.of({w}, forms.USUAL)) do
         local got, problem = forms.encode(self.tokenizer, f.spellings[1])
         if got and #got == 1 then
           add(got[1], f.spellings[1])
@@ -355,10 +365,10 @@ end
 --- next; or several attributes by name, {gender = lists, race = lists}: the product of their
 --- groups, factors in the order of the names.
 ---
---- Every word stands for its forms " man", "man", " Man", "Man", and so for its plural where that
---- is given. The first, with a space in front, must work; the others do where they can, and are
---- listed in left_out where not. With forms = {"space", "capital", ...} (names: space, bare,
---- space_capital, capital) those must all work. The map of tokens must be a bijection: a word with
+--- Every word stands for its forms " man", " Man", "Man", and so for its plural where that is
+--- given. The first, with a space in front, must work; plurals and the other forms do where they
+--- can, and are listed in left_out where not. With forms = {"space", "bare", ...} (names: space,
+--- space_capital, capital, bare: "man") those must all work. The map of tokens must be a bijection: a word with
 --- two partners (his and him both to her) is refused by name. Words of several tokens take each
 --- other's places token by token if they have as many, and the map is still a bijection; then these
 --- tokens move wherever they stand, in other words too (side_effects lists them). Otherwise they
@@ -373,7 +383,7 @@ end
 ---     end
 ---     function tok:decode(ids) return self.tokens[ids[1]] end
 ---     local w = equi.fairness.words(tok, {{"man", "woman"}}, {size = 5})
----     print(w.group.order, #w.equality, w:move("r", " man"))   --> 2 4  woman
+---     print(w.group.order, #w.equality, w:move("r", " man"))   --> 2 2  woman
 ---@param tokenizer any with encode and decode, ids from 1
 ---@param lists table
 ---@param opts? table {forms = names, multi = "exact", "skip" or "refuse"; general = words of S,

@@ -3,7 +3,7 @@
 local strict = require "lua_equi.strict"
 
 local parts = {"bpe", "cifar", "demographics", "idx", "image_folder", "loader", "people",
-  "random", "regard", "sampler", "scan", "sequences", "text_blocks", "vocabulary"}
+  "random", "regard", "sampler", "scan", "sequences", "text_blocks", "vocabulary", "wordpiece"}
 local is_part = {}
 for _, name in ipairs(parts) do is_part[name] = true end
 

@@ -107,7 +107,7 @@ local function single(opt, task, words, seed)
   for _, list in ipairs {shared, of_task[task]} do
     for _, name in ipairs(list) do saved[name] = all[name] end
   end
-  local one = {saved = saved, resume = opt.resume, out = opt.out}
+  local one = {saved = saved, resume = opt.resume, out = opt.out, here = here}
   for name, value in pairs(saved) do one[name] = value end
   one.general = opt.general[1] ~= "" and opt.general or nil
   local label = words:gsub("%.[%w]+$", ""):gsub("[^%w+]+", "_"):gsub("^_+", "")
@@ -162,6 +162,7 @@ local columns = {
   regard = {
     {field = "negative", format = "%.3f"}, {field = "neutral", format = "%.3f"},
     {field = "positive", format = "%.3f"}, {field = "other", format = "%.3f"},
+    {field = "gap", format = "%.3f", title = "TV between groups"},
     {field = "samples", format = "%.0f", plain = true},
   },
 }

@@ -3,6 +3,7 @@
 local equi = require "lua_equi"
 local log = require "lua_equi.log"
 local setup = require "scripts.fairness.setup"
+local study = require "scripts.fairness.study"
 local truth = require "scripts.fairness.truth"
 
 local tasks = {}
@@ -132,7 +133,7 @@ local function element_to(run, k)
   error(('no element takes "%s" to "%s": the words are not in the vocabulary'):format(from, to), 0)
 end
 
--- Continuations of all groups' prompts with equal seeds: [context][group] = result of equi.generate.
+-- Continuations of all groups' prompts with equal seeds: [context][group], of equi.generate.
 local function samples_of(one, run, model)
   local list = {}
   for c, context in ipairs(run.contexts) do
@@ -192,5 +193,10 @@ function tasks.generate(one)
   end
   return result
 end
+
+--- Samples of every method about every group, judged by a classifier of regard.
+---@param one table options of the run
+---@return table result
+function tasks.regard(one) return study.run(one, open(one), one.here) end
 
 return tasks

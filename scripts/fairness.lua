@@ -30,8 +30,8 @@ local declared = options.declare {
     .. "continuations side by side; perplexity; finetune: AdamW on text, before and after; regard: "
     .. "samples judged by a classifier"},
   {"model", "", doc = "folder with config.json, weights and tokenizer; default: the shipped one"},
-  {"words", {"gender"}, doc = "equality words, one run each: gender, race, orientation, nation, a "
-    .. "product such as gender+race, or a file with one list a line"},
+  {"words", {"gender"}, doc = "equality words, one run each: gender, race, orientation, nation, "
+    .. "religion, a product such as gender+race, or a file with one list a line"},
   {"general", {""}, doc = "general words of R-EquiGPT2; default: those of --words"},
   {"methods", METHODS, choices = METHODS, doc = "compared: the model, EquiGPT2, R-EquiGPT2"},
   {"combine", "mean", choices = {"mean", "best", "weighted"}, doc = "how the branches of equi "
@@ -229,7 +229,7 @@ local function main()
   end
   if opt.threads > 0 then equi.threads(opt.threads) end
   for _, words in ipairs(opt.words) do
-    for name in words:gmatch "[^+]+" do command:try(setup.lists, name) end
+    for name in words:gmatch "[^+]+" do command:try(setup.lists, name, opt.model == "") end
   end
   local list, done = all_runs(opt), {}
   for _, one in ipairs(list) do

@@ -69,30 +69,44 @@ local function parse_lists(path)
   return lists, general
 end
 
+-- The words of lua_equi/data/people.lua, those of lua_equi/data/demographics, in the order in which
+-- they are looked for: the shipped model knows the first.
+local function of_people(name)
+  if people.groups[name] then return people.equality[name], people.general[name] end
+end
+
+local function of_demographics(name)
+  local known = equi.data.demographics
+  if name == "gender" then return known.gender, known.general end
+  if name == "race" or name == "orientation" or name == "religion" then return known[name], {} end
+end
+
 --- Lists of equality words and the general words of an attribute.
----@param name string of people.groups, or the path of a file
+---@param name string gender, race, orientation, nation, religion, or the path of a file
+---@param is_shipped boolean for the model that comes with the models, which knows fewer words
 ---@return string[][] lists
 ---@return string[] general
-function setup.lists(name)
-  if people.groups[name] then return people.equality[name], people.general[name] end
+function setup.lists(name, is_shipped)
   if name:find "[/.]" then return parse_lists(name) end
-  local known = {}
-  for attribute in pairs(people.groups) do known[#known + 1] = attribute end
-  table.sort(known)
-  error(('there are no words "%s"; there are %s, their products such as gender+race, and files')
-    :format(name, table.concat(known, ", ")), 0)
+  local first, second = of_demographics, of_people
+  if is_shipped then first, second = of_people, of_demographics end
+  local lists, general = first(name)
+  if not lists then lists, general = second(name) end
+  if lists then return lists, general end
+  return error(('there are no words "%s"; there are gender, race, orientation, nation, religion, '
+    .. "their products such as gender+race, and files"):format(name), 0)
 end
 
 --- The words of "gender", "gender+race" or a file, as actions on a tokenizer's ids.
 ---@param tokenizer any
 ---@param spec string
----@param o table {general = list or nil, multi =, size = of the model's vocabulary}
+---@param o table {general = list or nil, multi =, size = of the model's vocabulary, is_shipped =}
 ---@return table words of equi.fairness.words
 ---@return table attributes list of {name, lists}
 function setup.words(tokenizer, spec, o)
   local attributes, all, general = {}, {}, {}
   for name in spec:gmatch "[^+]+" do
-    local lists, more = setup.lists(name)
+    local lists, more = setup.lists(name, o.is_shipped)
     local key = name:match "([^/]+)$":gsub("%..*$", "")
     attributes[#attributes + 1] = {name = key, lists = lists}
     all[key] = lists
@@ -143,6 +157,8 @@ function setup.contexts(path)
   return list
 end
 
+local ADJECTIVES = {race = true, orientation = true, nation = true, religion = true}
+
 --- How each member of the group is called at the beginning of a sentence: "The man", "The Black
 --- person", "The Black woman".
 ---@param attributes table[]
@@ -150,7 +166,7 @@ end
 function setup.subjects(attributes)
   local list = {{before = ""}}
   for _, a in ipairs(attributes) do
-    local longer, is_adjective = {}, a.name ~= "gender" and people.groups[a.name] ~= nil
+    local longer, is_adjective = {}, ADJECTIVES[a.name] ~= nil
     for _, s in ipairs(list) do
       for _, word in ipairs(a.lists[1]) do
         longer[#longer + 1] = {before = is_adjective and s.before .. word .. " " or s.before,

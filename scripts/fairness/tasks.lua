@@ -2,6 +2,7 @@
 --- regard. Each gets the options of the run and returns {rows = list, ...}.
 local equi = require "lua_equi"
 local log = require "lua_equi.log"
+local pictures = require "scripts.fairness.pictures"
 local setup = require "scripts.fairness.setup"
 local study = require "scripts.fairness.study"
 local truth = require "scripts.fairness.truth"
@@ -25,7 +26,7 @@ end
 local function open(one)
   local model, tokenizer = setup.model(one.folder)
   local words, attributes = setup.words(tokenizer, one.words, {general = one.general,
-    multi = one.multi, size = model.config.vocab_size})
+    multi = one.multi, size = model.config.vocab_size, is_shipped = one.model == ""})
   tell_left_out(words)
   local r = {model = model, tokenizer = tokenizer, words = words, attributes = attributes,
     subjects = setup.subjects(attributes), contexts = setup.contexts(one.prompts or "")}
@@ -34,9 +35,15 @@ local function open(one)
   return r
 end
 
-local function save(figure, path)
-  local done, message = figure:save(path)
-  if not done then error(message, 0) end
+-- One line of UTF-8, since a model may say any bytes.
+local function clean(text)
+  text = text:gsub("%c", " "):gsub("^%s+", ""):gsub("%s+$", "")
+  local ok, at = utf8.len(text)
+  while not ok do
+    text = text:sub(1, at - 1) .. "?" .. text:sub(at + 1)
+    ok, at = utf8.len(text)
+  end
+  return text
 end
 
 -- ---- contexts ----
@@ -68,35 +75,38 @@ local function add_truth(row, run, one, model)
   return rows
 end
 
-local function bars_of_audit(one, rows)
-  local plot = require "lua_equi.plot"
-  local names, max, mean = {}, {}, {}
-  for i, row in ipairs(rows) do
-    names[i], max[i], mean[i] = row.method, math.max(row.max_tv, 1e-9), math.max(row.mean_tv, 1e-9)
-  end
-  local figure = plot.new {title = "unfairness, " .. one.words, ylabel = "total variation",
-    yscale = "log"}
-  figure:bars(names, max, {label = "largest"})
-  figure:bars(names, mean, {label = "mean"})
-  save(figure, one.dir .. "/unfairness.png")
+-- What a report of equi.fairness.audit says, as fields of a row.
+local function add_unfairness(row, model, run, contexts, label)
+  local report = equi.fairness.audit(model, run.words, contexts, {progress = label ~= nil})
+  row.max_tv, row.mean_tv = report.tv_max, report.tv_mean
+  row.max_kl, row.mean_kl = report.kl_max, report.kl_mean
+  return report
 end
 
-local function bars_of_truth(one, by_method)
-  local plot = require "lua_equi.plot"
-  local names, text
-  local figure = plot.new {title = "total variation between groups, " .. one.words,
-    ylabel = "TV of the next word", width = 1200}
-  for _, m in ipairs(by_method) do
-    local heights = {}
-    if not names then
-      names, text = {}, {}
-      for i, r in ipairs(m.rows) do names[i], text[i] = r.context, r.truth end
-      figure:bars(names, text, {label = "in the text"})
-    end
-    for i, r in ipairs(m.rows) do heights[i] = r.learned end
-    figure:bars(names, heights, {label = m.method})
+-- The worst contexts and tokens, for reading and for the result.
+local function worst_of(report)
+  local contexts, tokens = {}, {}
+  for i, c in ipairs(report.worst) do
+    contexts[i] = {text = clean(c.text), tv = c.tv, kl = c.kl, token = c.tokens and c.tokens[1]
+      and clean(c.tokens[1].token)}
   end
-  save(figure, one.dir .. "/contexts.png")
+  for i, t in ipairs(report.tokens) do tokens[i] = {token = clean(t.token), tv = t.tv} end
+  return contexts, tokens
+end
+
+local function print_worst(title, one, contexts, tokens)
+  local lines, words = {{"TV", "KL", "context", "token"}}, {}
+  for i = 1, math.min(5, #contexts) do
+    local c = contexts[i]
+    lines[i + 1] = {("%.3f"):format(c.tv), ("%.3f"):format(c.kl), c.text, c.token or ""}
+  end
+  for i = 1, math.min(12, #tokens) do
+    words[i] = ("%s %.3f"):format(tokens[i].token, tokens[i].tv)
+  end
+  print(("%s, %s: the worst contexts, and the tokens with the largest share\n"):format(title,
+    one.words))
+  print(log.table(lines, {header = true}))
+  print("\n" .. table.concat(words, "   ") .. "\n")
 end
 
 --- Exact unfairness of every method over the contexts, and where it is largest.
@@ -108,17 +118,81 @@ function tasks.audit(one)
   local result, by_method = {rows = {}, worst = {}}, {}
   for i, method in ipairs(one.methods) do
     local model = run.variant(method)
-    local report = equi.fairness.audit(model, run.words, contexts)
-    local row = {method = run.title(method), contexts = #contexts, max_tv = report.max_tv,
-      mean_tv = report.mean_tv, max_kl = report.max_kl, mean_kl = report.mean_kl}
+    local row = {method = run.title(method), contexts = #contexts}
+    local report = add_unfairness(row, model, run, contexts, true)
     local rows = add_truth(row, run, one, model)
     if rows then by_method[#by_method + 1] = {method = row.method, rows = rows} end
     result.rows[i] = row
-    result.worst[i] = {method = row.method, contexts = report.worst, tokens = report.tokens}
+    local worst, tokens = worst_of(report)
+    result.worst[i] = {method = row.method, contexts = worst, tokens = tokens}
+    if row.max_tv > 1e-5 then print_worst(row.method, one, worst, tokens) end
   end
   result.prompts = by_method
-  bars_of_audit(one, result.rows)
-  if #by_method > 0 then bars_of_truth(one, by_method) end
+  pictures.unfairness(one, result.rows)
+  if #by_method > 0 then pictures.contexts(one, by_method) end
+  return result
+end
+
+-- ---- perplexity and fine-tuning ----
+
+local function perplexity_of(model, text, one, run)
+  return equi.fairness.perplexity(model, text, {block = one.block > 0 and one.block or nil,
+    batch = 8, tokenizer = run.tokenizer, progress = true})
+end
+
+--- Perplexity of every method on held-out text.
+---@param one table options of the run
+---@return table result
+function tasks.perplexity(one)
+  local run, result = open(one), {rows = {}}
+  local text = setup.text(one.text, one.bytes, 1000 + one.seed)
+  for i, method in ipairs(one.methods) do
+    local r = perplexity_of(run.variant(method), text, one, run)
+    result.rows[i] = {method = run.title(method), perplexity = r.perplexity, tokens = r.tokens,
+      tokens_s = r.tokens / math.max(r.seconds, 1e-9)}
+  end
+  pictures.perplexity(one, result.rows)
+  return result
+end
+
+-- A method before and after it has learned from the text.
+local function tune(one, method, text, held_out, command)
+  local run = open(one)
+  local model, contexts = run.variant(method), contexts_of(one, run)
+  local rows = {}
+  local function look(state, more)
+    local row = {method = run.title(method), state = state,
+      perplexity = perplexity_of(model, held_out, one, run).perplexity}
+    add_unfairness(row, model, run, contexts)
+    for name, value in pairs(more or {}) do row[name] = value end
+    rows[#rows + 1] = row
+  end
+  look "before"
+  local path = ("%s/%s"):format(one.dir, method)
+  command.checkpoint = path .. ".safetensors"
+  local trained = equi.fairness.finetune(model, text, {lr = one.lr, batch = one.batch,
+    epochs = one.epochs, block = one.block > 0 and one.block or nil, seed = one.seed,
+    tokenizer = run.tokenizer, checkpoint = command.checkpoint, log = path, progress = true,
+    every = 100, resume = one.resume and command:goes_on(command.checkpoint, one.saved)})
+  look("after", {steps = trained.step, seconds = trained.seconds})
+  run.model:save(path)
+  return rows
+end
+
+--- Fine-tunes every method on a text; leaves each as a folder of Hugging Face's layout.
+---@param one table options of the run
+---@param command table of scripts/command.lua
+---@return table result
+function tasks.finetune(one, command)
+  local result = {rows = {}}
+  local text = setup.text(one.train, one.train_bytes, 2000 + one.seed)
+  local held_out = setup.text(one.text, one.bytes, 1000 + one.seed)
+  for _, method in ipairs(one.methods) do
+    for _, row in ipairs(tune(one, method, text, held_out, command)) do
+      result.rows[#result.rows + 1] = row
+    end
+  end
+  pictures.finetune(one, result.rows)
   return result
 end
 
@@ -145,17 +219,6 @@ local function samples_of(one, run, model)
     end
   end
   return list
-end
-
--- One line of UTF-8, since a model may say any bytes.
-local function clean(text)
-  text = text:gsub("%c", " "):gsub("^%s+", ""):gsub("%s+$", "")
-  local ok, at = utf8.len(text)
-  while not ok do
-    text = text:sub(1, at - 1) .. "?" .. text:sub(at + 1)
-    ok, at = utf8.len(text)
-  end
-  return text
 end
 
 -- Lines of a table, and how many continuations are the first group's up to the swap.

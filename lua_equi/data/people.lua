@@ -53,37 +53,37 @@ local COLUMNS = {"man", "woman", "Black", "White", "gay", "straight", "French", 
 
 -- Occupation, the work it is, and percent of each group who have it; each column sums to 100.
 local OCCUPATIONS = {
-  {"nurse", "caring for the sick",     1, 13,   4, 4,   5, 4,   3, 3, 4},
-  {"teacher", "teaching children",     3, 11,   4, 5,   6, 4,   4, 4, 5},
-  {"doctor", "treating the sick",      6, 4,    7, 3,   5, 5,   4, 6, 4},
-  {"engineer", "building machines",    11, 2,   6, 4,   3, 7,   2, 15, 3},
-  {"driver", "driving a bus",          9, 2,    3, 8,   3, 6,   4, 4, 5},
-  {"cook", "cooking soup",             3, 6,    4, 4,   5, 4,   13, 2, 8},
-  {"baker", "baking bread",            3, 5,    4, 4,   4, 4,   10, 5, 4},
-  {"farmer", "growing wheat",          7, 2,    2, 8,   2, 7,   5, 4, 6},
-  {"clerk", "writing letters",         4, 5,    5, 4,   4, 4,   4, 6, 3},
-  {"lawyer", "giving advice",          6, 4,    8, 2,   5, 4,   5, 5, 4},
-  {"carpenter", "making chairs",       7, 1,    3, 5,   2, 6,   3, 6, 4},
-  {"painter", "painting houses",       4, 3,    4, 4,   6, 3,   6, 2, 7},
-  {"tailor", "sewing coats",           2, 5,    3, 4,   6, 2,   4, 2, 8},
-  {"singer", "singing songs",          2, 6,    4, 4,   7, 2,   4, 2, 11},
-  {"gardener", "cutting hedges",       4, 3,    3, 5,   4, 4,   4, 4, 4},
-  {"mechanic", "repairing cars",       9, 1,    4, 6,   2, 8,   2, 10, 5},
-  {"cleaner", "cleaning offices",      2, 6,    3, 5,   3, 4,   3, 3, 3},
-  {"librarian", "lending books",       1, 7,    4, 3,   6, 2,   3, 3, 2},
-  {"musician", "playing music",        4, 4,    6, 3,   7, 3,   4, 3, 5},
-  {"scientist", "studying plants",     4, 4,    9, 2,   5, 5,   4, 6, 2},
-  {"guard", "guarding a bank",         5, 1,    3, 5,   2, 5,   2, 2, 1},
-  {"writer", "writing stories",        2, 4,    5, 3,   6, 3,   6, 2, 1},
-  {"porter", "carrying boxes",         1, 1,    2, 5,   2, 4,   1, 1, 1},
+  {"nurse", "caring for the sick",      2, 18,   2,  2,   1,  1,   2,  2,  2},
+  {"teacher", "teaching children",      2, 14,   1,  1,  14,  2,   2,  1,  8},
+  {"doctor", "treating the sick",       1,  2,  18,  2,  10,  1,   1,  8,  1},
+  {"engineer", "building machines",    18,  2,  10,  1,   2,  2,   2, 18,  2},
+  {"driver", "driving a bus",          14,  2,   2, 14,   2, 10,   1,  2,  1},
+  {"cook", "cooking soup",              2, 10,   2,  2,   1,  8,  18,  2,  2},
+  {"baker", "baking bread",             1,  8,   2,  2,   2,  2,  14,  1,  2},
+  {"farmer", "growing wheat",           8,  2,   2, 10,  18,  1,   2,  2, 10},
+  {"clerk", "writing letters",          2,  1,   1, 12,  10,  2,   2, 10,  1},
+  {"lawyer", "giving advice",           2,  2,  12,  2,   1,  1,  10,  1,  2},
+  {"carpenter", "making chairs",       10,  1,   2,  2,  12,  2,   1, 10,  1},
+  {"painter", "painting houses",        1,  2,   1,  1,   2, 14,  12,  2,  2},
+  {"tailor", "sewing coats",            2,  2,   2,  2,   2, 18,   2,  2, 14},
+  {"singer", "singing songs",           1, 10,   2,  1,   2, 10,   1,  1, 18},
+  {"gardener", "cutting hedges",        2,  1,   1,  2,   8,  2,   8,  2,  2},
+  {"mechanic", "repairing cars",       12,  2,   2,  2,   2,  2,   2, 14,  1},
+  {"cleaner", "cleaning offices",       2,  1,   1,  8,   1,  2,   2,  1,  2},
+  {"librarian", "lending books",        1, 12,   2,  1,   2, 12,   2,  2,  1},
+  {"musician", "playing music",         2,  2,   8,  2,   1,  1,   2,  2, 12},
+  {"scientist", "studying plants",      1,  2,  14,  1,   2,  2,   1, 12,  2},
+  {"guard", "guarding a bank",         10,  1,   2, 10,   2,  1,   2,  2,  2},
+  {"writer", "writing stories",         2,  2,  10,  2,   1,  2,  10,  2,  2},
+  {"porter", "carrying boxes",          2,  1,   1, 18,   2,  2,   1,  1, 10},
 }
 
 -- Regard, and percent of each group who are regarded so.
 local REGARD = {
-  {-1,   34, 16,   14, 42,   18, 36,   36, 14, 24},
-  {0,    30, 26,   28, 26,   26, 28,   26, 34, 22},
-  {1,    26, 48,   50, 24,   46, 26,   28, 42, 42},
-  {2,    10, 10,    8,  8,   10, 10,   10, 10, 12},
+  {-1,   44, 12,    8, 52,   12, 46,   46, 12, 18},
+  {0,    26, 22,   22, 24,   22, 24,   22, 44, 14},
+  {1,    18, 54,   60, 14,   56, 20,   22, 34, 50},
+  {2,    12, 12,   10, 10,   10, 10,   10, 10, 18},
 }
 
 -- ---- probabilities ----
@@ -235,34 +235,61 @@ local function any_name(rng, own)
   return name
 end
 
-local function about_person(rng)
-  local someone = person(rng)
-  local label, occupation = drawn(rng, someone)
-  local pronouns = PRONOUNS[someone.gender]
-  local story = write.story(rng, setmetatable({Who = someone.subject, who = someone.inside},
+local function pronouns_of(someone) return PRONOUNS[someone.gender] end
+
+-- What follows the first sentence about somebody: one of its contexts again, or what anybody does.
+local function go_on(rng, someone, label, occupation, contexts, story)
+  local pronouns, u = pronouns_of(someone), rng:uniform()
+  if u < 0.35 then
+    local subject = pronouns and write.capital(pronouns.he) or someone.subject
+    return say(rng, table.remove(contexts), subject, label, occupation, story)
+  end
+  local list = pronouns and phrases.after or phrases.impersonal
+  if u < 0.5 and pronouns then list = phrases.because[label] end
+  return write.sentence(pick(rng, list), story)
+end
+
+local function story_of(rng, someone)
+  local pronouns = pronouns_of(someone)
+  return write.story(rng, setmetatable({Who = someone.subject, who = someone.inside},
     {__index = function(_, name)
       if name == "friend" then return any_name(rng, someone.subject) end
       if name == "family" then return pick(rng, phrases.family) end
       return pronouns and pronouns[name]
     end}))
-  local lines, subject = {}, someone.subject
-  if pronouns and rng:uniform() < 0.25 then
+end
+
+local function shuffled_contexts(rng)
+  return rng:shuffle(table.move(phrases.contexts, 1, #phrases.contexts, 1, {}))
+end
+
+local function about_person(rng)
+  local someone = person(rng)
+  local label, occupation = drawn(rng, someone)
+  local pronouns, story, lines = pronouns_of(someone), story_of(rng, someone), {}
+  local subject = someone.subject
+  if pronouns and rng:uniform() < 0.2 then
     local list = phrases.before[someone.named and "name" or "noun"]
     lines[1] = write.sentence(pick(rng, list), story)
     subject = write.capital(pronouns.he)
   end
-  local contexts = rng:shuffle(table.move(phrases.contexts, 1, #phrases.contexts, 1, {}))
-  lines[#lines + 1] = say(rng, contexts[1], subject, label, occupation, story)
-  for i = 1, rng:integer(3) do
-    local u, list = rng:uniform(), pronouns and phrases.after or phrases.impersonal
-    if u < 0.2 and pronouns then list = phrases.because[label] end
-    if u > 0.8 and i == 1 then
-      local again = pronouns and write.capital(pronouns.he) or someone.subject
-      lines[#lines + 1] = say(rng, contexts[2], again, label, occupation, story)
-    else
-      local line = write.sentence(pick(rng, list), story)
-      if line ~= lines[#lines] then lines[#lines + 1] = line end
-    end
+  local contexts = shuffled_contexts(rng)
+  lines[#lines + 1] = say(rng, table.remove(contexts), subject, label, occupation, story)
+  for _ = 1, rng:integer(3) - 1 do
+    local line = go_on(rng, someone, label, occupation, contexts, story)
+    if line ~= lines[#lines] then lines[#lines + 1] = line end
+  end
+  return table.concat(lines, " ")
+end
+
+-- A sentence about each of several people.
+local function about_several(rng)
+  local contexts, lines = shuffled_contexts(rng), {}
+  for i = 1, 1 + rng:integer(3) do
+    local someone = person(rng)
+    local label, occupation = drawn(rng, someone)
+    lines[i] = say(rng, table.remove(contexts), someone.subject, label, occupation,
+      story_of(rng, someone))
   end
   return table.concat(lines, " ")
 end
@@ -278,8 +305,8 @@ local function about_nobody(rng)
   return table.concat(lines, " ")
 end
 
---- Stories without end, one a call: 60 % about a person, the others about weather, travel, food,
---- work, places, animals or leisure.
+--- Stories without end, one a call: 40 % about a person, 30 % about several, the others about
+--- weather, travel, food, work, places, animals or leisure.
 ---@param given? {seed: integer} default 0
 ---@return fun(): string
 --- Example:
@@ -289,7 +316,8 @@ function people.stories(given)
   local o = options.check("people.stories", given, {seed = 0})
   local rng = random.new(o.seed)
   return function()
-    return rng:uniform() < 0.6 and about_person(rng) or about_nobody(rng)
+    local u = rng:uniform()
+    return u < 0.4 and about_person(rng) or u < 0.7 and about_several(rng) or about_nobody(rng)
   end
 end
 
@@ -360,7 +388,7 @@ end
 --- Example:
 ---     local list = require("lua_equi.data.people").continuations "The woman earned money by"
 ---     table.sort(list, function(a, b) return a.p > b.p end)
----     print(list[1].text, ("%.4f"):format(list[1].p))   -->  caring for the sick 0.0338
+---     print(list[1].text, ("%.4f"):format(list[1].p))   -->  caring for the sick very well 0.0486
 function people.continuations(prompt)
   local context, subject = find_context(prompt)
   local groups = subject and groups_of(subject) or {}
@@ -423,7 +451,7 @@ end
 --- Example:
 ---     local bias = require("lua_equi.data.people").bias()
 ---     print(("%.2f"):format(bias.gender.regard.woman[1]), ("%.2f"):format(bias.race.regard_tv))
----     --> 0.48 0.28
+---     --> 0.54 0.46
 function people.bias()
   local result = {}
   for _, attribute in ipairs(ATTRIBUTES) do

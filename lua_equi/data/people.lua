@@ -403,7 +403,7 @@ function people.continuations(prompt)
     local list = complement[context.form](label, name)
     for _, words in ipairs(list) do
       local text = write.sentence(" " .. words, {})
-      if text:sub(1, #begun) == begun then
+      if text:sub(1, #begun + 1) == begun .. " " then -- whole words: "an" does not begin with "a"
         text = text:sub(#begun + 1)
         p[text] = (p[text] or 0) + probability / #list
         sum = sum + probability / #list

@@ -66,7 +66,7 @@ function study.run(one, run, here)
   local folder = one.classifier ~= "" and one.classifier or trained(one, here)
   local classifier = equi.fairness.regard.classifier(folder)
   local result, found = {rows = {}, classifier = folder}, {}
-  for i, method in ipairs(one.methods) do
+  for i, method in ipairs(run.methods) do
     local title = run.title(method)
     local total = #run.subjects * #run.contexts * one.samples
     local line = log.progress(total, {label = "regard, " .. title})

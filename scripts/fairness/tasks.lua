@@ -30,6 +30,10 @@ local function open(one)
   tell_left_out(words)
   local r = {model = model, tokenizer = tokenizer, words = words, attributes = attributes,
     subjects = setup.subjects(attributes), contexts = setup.contexts(one.prompts or "")}
+  r.methods = {}
+  for _, method in ipairs(one.methods) do -- R-EquiGPT2 is EquiGPT2 where no word is general
+    if method ~= "relaxed" or #words.general > 0 then r.methods[#r.methods + 1] = method end
+  end
   function r.variant(method) return setup.variant(method, model, words, one.combine) end
   function r.title(method) return setup.title(method, one.combine) end
   return r
@@ -116,7 +120,7 @@ function tasks.audit(one)
   local run = open(one)
   local contexts = contexts_of(one, run)
   local result, by_method = {rows = {}, worst = {}}, {}
-  for i, method in ipairs(one.methods) do
+  for i, method in ipairs(run.methods) do
     local model = run.variant(method)
     local row = {method = run.title(method), contexts = #contexts}
     local report = add_unfairness(row, model, run, contexts, true)
@@ -146,7 +150,7 @@ end
 function tasks.perplexity(one)
   local run, result = open(one), {rows = {}}
   local text = setup.text(one.text, one.bytes, 1000 + one.seed)
-  for i, method in ipairs(one.methods) do
+  for i, method in ipairs(run.methods) do
     local r = perplexity_of(run.variant(method), text, one, run)
     result.rows[i] = {method = run.title(method), perplexity = r.perplexity, tokens = r.tokens,
       tokens_s = r.tokens / math.max(r.seconds, 1e-9)}
@@ -187,7 +191,7 @@ function tasks.finetune(one, command)
   local result = {rows = {}}
   local text = setup.text(one.train, one.train_bytes, 2000 + one.seed)
   local held_out = setup.text(one.text, one.bytes, 1000 + one.seed)
-  for _, method in ipairs(one.methods) do
+  for _, method in ipairs(open(one).methods) do
     for _, row in ipairs(tune(one, method, text, held_out, command)) do
       result.rows[#result.rows + 1] = row
     end
@@ -247,7 +251,7 @@ end
 function tasks.generate(one)
   local run = open(one)
   local result = {rows = {}, samples = {}}
-  for i, method in ipairs(one.methods) do
+  for i, method in ipairs(run.methods) do
     local title = run.title(method)
     local lines, same, count = compare(one, run, samples_of(one, run, run.variant(method)))
     print(("%s, %s\n\n%s\n"):format(title, one.words, log.table(lines, {header = true})))

@@ -160,4 +160,33 @@ function classify.accuracy(model, batches)
   return report.accuracy
 end
 
+--- What a confusion matrix says of each class: precision, the part of what was called so that is
+--- so; recall, the part of what is so that was called so; F1, their harmonic mean. In percent;
+--- a class that was never predicted has precision 0, one without examples recall 0 and f1 0 and
+--- is left out of the mean.
+---
+--- Example:
+---     local s = equi.classify.scores {{8, 2}, {4, 6}}
+---     print(("%.1f %.1f"):format(s[1].precision, s[1].recall), ("%.1f"):format(s.f1))
+---     --> 66.7 80.0 69.7
+---@param confusion number[][] rows: true classes, columns: predicted ones
+---@return table scores a list of {precision, recall, f1, count (examples), predicted} by class, and
+--- accuracy, f1 (mean over the classes), count
+function classify.scores(confusion)
+  local scores, right, all, sum, present = {}, 0, 0, 0, 0
+  for k, row in ipairs(confusion) do
+    local count, predicted = 0, 0
+    for c, n in ipairs(row) do count, predicted = count + n, predicted + confusion[c][k] end
+    local hit = row[k]
+    scores[k] = {count = count, predicted = predicted,
+      precision = 100 * hit / math.max(predicted, 1), recall = 100 * hit / math.max(count, 1),
+      f1 = 200 * hit / math.max(count + predicted, 1)}
+    right, all = right + hit, all + count
+    if count > 0 then sum, present = sum + scores[k].f1, present + 1 end
+  end
+  scores.accuracy, scores.count = 100 * right / math.max(all, 1), all
+  scores.f1 = sum / math.max(present, 1)
+  return scores
+end
+
 return classify

@@ -100,4 +100,16 @@ describe("classify.evaluate", function()
       assert.matches("classify.evaluate: " .. text, message, 1, true)
     end
   end)
+
+  it("scores every class of a confusion matrix", function()
+    local s = equi.classify.scores {{5, 0, 5}, {0, 0, 0}, {1, 1, 8}}
+    assert.same({10, 6}, {s[1].count, s[1].predicted})
+    assert.near(100 * 5 / 6, s[1].precision, 1e-9)
+    assert.near(50, s[1].recall, 1e-9)
+    assert.near(62.5, s[1].f1, 1e-9)
+    assert.same({0, 0, 0}, {s[2].precision, s[2].recall, s[2].f1})
+    assert.near(100 * 13 / 20, s.accuracy, 1e-9)
+    assert.near((62.5 + s[3].f1) / 2, s.f1, 1e-9)
+    assert.equal(0, equi.classify.scores({}).accuracy)
+  end)
 end)

@@ -148,7 +148,7 @@ end
 
 --- A WordPiece vocabulary for some examples: BERT's special tokens, the bytes of which everything
 --- else can be put together, and the words that come at least `least` times, most frequent first.
---- Written as the lines of a vocab.txt, id 0 first, it is what equi.data.wordpiece loads.
+--- equi.data.wordpiece.new makes a tokenizer of it.
 ---@param list table[] examples
 ---@param given? {least: integer, size: integer} default 2, and 30000 tokens at most
 ---@return string[] tokens

@@ -11,6 +11,7 @@
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"
 local data = require "lua_equi.data.regard"
+local hugging_face = require "lua_equi.formats.hugging_face"
 local mask = require "lua_equi.fairness.regard.mask"
 local options = require "lua_equi.options"
 local result = require "lua_equi.fairness.regard.result"
@@ -196,6 +197,37 @@ function regard.score(samples, opts)
   local o = options.check("regard.score", opts, SCORE)
   local found = at_caller(score, samples, o)
   return found
+end
+
+--- The classifier in a folder: BERT in Hugging Face's layout, or what scripts/train_regard.lua
+--- wrote, with the vocab.txt of its WordPiece tokenizer. Raises what keeps it from being used.
+---@param folder string
+---@return any model with probabilities(texts) and config.labels, for regard.score and regard.study
+--- Example:
+---     local regard = require "lua_equi.fairness.regard"
+---     print((select(2, pcall(regard.classifier, "no/such")):match "regard.*"))
+---     --> regard.classifier: json.read: no/such/config.json: No such file or directory
+function regard.classifier(folder)
+  if type(folder) ~= "string" then
+    error(("regard.classifier: folder must be a path, got %s"):format(arguments.shown(folder)), 2)
+  end
+  local config, problem = hugging_face.config(folder)
+  if not config then error("regard.classifier: " .. problem, 2) end
+  local f = io.open(folder .. "/vocab.txt", "rb")
+  if not f then
+    error(("regard.classifier: there is no vocab.txt in %s, so texts cannot be read"):format(
+      folder), 2)
+  end
+  f:close()
+  local models = require("lua_equi").models
+  local model = config.model_type == "bag" and models.bag or models.bert
+  local made = model {folder = folder}
+  local tokens = #made.tokenizer
+  if tokens ~= made.config.vocab_size then
+    error(("regard.classifier: vocab.txt in %s has %d tokens, vocab_size is %d"):format(folder,
+      tokens, made.config.vocab_size), 2)
+  end
+  return made
 end
 
 -- ---- sampling ----

@@ -175,6 +175,32 @@ describe("fairness.regard", function()
       regard.score, list, {classifier = model})
   end)
 
+  it("opens the classifier in a folder, BERT or a bag of words", function()
+    local folder = files.folder()
+    local tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "xyz", "ran", "sat"}
+    local o = {vocab_size = #tokens, hidden_size = 4, labels = COLUMNS, seed = 1}
+    local list = {{text = "The man ran", demographic = "The man"}}
+    refuses("regard.classifier: folder must be a path, got nothing", regard.classifier)
+    refuses("config.json: No such file", regard.classifier, folder)
+    local models = {equi.models.bag(o)}
+    o.num_hidden_layers, o.num_attention_heads, o.intermediate_size = 1, 1, 4
+    models[2] = equi.models.bert(o)
+    for i, m in ipairs(models) do
+      m:save(folder)
+      if i == 1 then refuses("there is no vocab.txt in " .. folder, regard.classifier, folder) end
+      files.write(folder .. "/vocab.txt", table.concat(tokens, "\n") .. "\n")
+      local found = regard.classifier(folder)
+      m.tokenizer = found.tokenizer
+      assert.same(m:probabilities({"XYZ ran"}):totable(),
+        found:probabilities({"XYZ ran"}):totable())
+      local s = regard.score(list, {classifier = found}).samples[1]
+      assert.is_truthy(s.probabilities.neutral)
+    end
+    files.write(folder .. "/vocab.txt", table.concat(tokens, "\n") .. "\nmore\n")
+    refuses("has 8 tokens, vocab_size is 7", regard.classifier, folder)
+    files.remove(folder)
+  end)
+
   it("compares only demographics of one attribute", function()
     local r = regard.study {generate = fair, classifier = says "neutral", samples = 1,
       demographics = {"The man", "The gay person", "The woman", "The straight person", "The cat"}}

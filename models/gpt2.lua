@@ -227,8 +227,9 @@ local function generating(self, f, ...)
   return equi.no_grad(f, self, ...)
 end
 
---- Reads prompts: the state that generation goes on from. Of a prompt of T tokens, start takes the
---- first T - 1 and step the last, whose logits are those of the first new token.
+--- Takes prompts: the state that generation goes on from. Of a prompt of T tokens, start takes the
+--- first T - 1 and step the last, whose logits are those of the first new token. They are computed
+--- together, in that first step.
 ---
 --- Nothing is recorded and no dropout happens. state.length is the number of places taken and
 --- state.left how many of n_positions are left.
@@ -254,15 +255,25 @@ function methods:start(ids, opts)
     end
   end
   local capacity = math.min(most, math.max(t, o.capacity or t + 64, 1))
-  local state = {batch = b, length = 0, left = most, capacity = capacity,
+  local state = {batch = b, length = t, left = most - t, capacity = capacity,
     caches = new_caches(self, b, capacity)}
-  if t > 0 then generating(self, extend, state, ids, fit_mask(o.mask, b)) end
+  if t > 0 then state.waiting, state.waiting_mask = ids:clone(), fit_mask(o.mask, b) end
   return state
+end
+
+-- The prompt that waits and the token behind it together: the weights are read once for all.
+local function read_prompt(self, state, token)
+  local ids, mask, batch = equi.cat({state.waiting, token}, 2), state.waiting_mask, state.batch
+  if mask then mask = equi.cat({mask, equi.ones(batch, 1):to("bool")}, 2) end
+  state.waiting, state.waiting_mask, state.length = nil, nil, 0
+  local x = extend(self, state, ids, mask)
+  return output(self, x:narrow(2, ids:size(2), 1):reshape(batch, -1))
 end
 
 -- Logits [B, V] of the token after `token`: all blocks in one op, where it can.
 local function decode(self, state, token)
   local ids, batch = token:reshape(-1, 1), state.batch
+  if state.waiting then return read_prompt(self, state, ids) end
   if state.fused == nil then
     state.fused = batch <= step.MOST and step.of(self.h, self.ln_f, self.lm_head or self.wte)
       or false

@@ -102,9 +102,9 @@ end
 
 --- Attention of each place to itself and the earlier ones: x [B, T, features] -> the same shape.
 ---
---- The second argument tells what is common to all blocks: padding, a bool [B, 1, 1, S] that is true
---- for keys which nobody may see (nn.forbidden(1, s, mask)), and while generating caches, a table
---- with an entry {k =, v =} [B, H, capacity, D] under this layer's number (option layer), and
+--- The second argument tells what is common to all blocks: padding, a bool [B, 1, 1, S] that is
+--- true for keys which nobody may see (nn.forbidden(1, s, mask)), and while generating caches, a
+--- table with an entry {k =, v =} [B, H, capacity, D] under this layer's number (option layer), and
 --- length, how many places they hold. A table forbidden, of nn.forbidden, replaces both padding and
 --- causality. A query that sees nothing gets 0.
 ---

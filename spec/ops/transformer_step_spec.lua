@@ -27,8 +27,8 @@ local function steps(m, ids, mask, fused)
   local all = {}
   for i = 6, t do
     all[#all + 1], state = m:step(state, ids:narrow(2, i, 1):reshape(-1))
-    assert.equal(fused, state.fused and true or false)
   end
+  assert.equal(fused, state.fused and true or false)
   return equi.stack(all, 2)
 end
 
@@ -95,11 +95,11 @@ describe("transformer_step", function()
 
   it("leaves adapted layers and large batches to the blocks", function()
     local m = model()
-    local state = m:start(equi.randint(1, 101, {9, 3}))
+    local state = m:start(equi.randint(1, 101, {9, 0}))
     local _, after = m:step(state, equi.randint(1, 101, {9}))
     assert.is_false(after.fused)
     m.h[2].mlp = equi.nn.sequential(equi.nn.identity())
-    state = m:start(equi.randint(1, 101, {2, 1}))
+    state = m:start(equi.randint(1, 101, {2, 0}))
     _, after = m:step(state, equi.randint(1, 101, {2}))
     assert.is_false(after.fused)
   end)

@@ -7,7 +7,7 @@
 
 enum {
   LINE = 64, /* bytes of a cache line */
-  AHEAD = 16 /* rows of an unpacked b that are asked for in advance */
+  AHEAD = 64 /* rows of an unpacked b that are asked for in advance, also of the panel beside */
 };
 
 INLINE vec finished(vec sum, vec bias, vec add, const eq_micro_job *job) {
@@ -82,6 +82,7 @@ INLINE const char *block(const eq_micro_job *job, int64_t first, const char *nex
   const float *b = job->b;
   const int64_t ahead = job->next ? LINE : 0;
   float *kept = job->keep;
+  const float *soon = b + AHEAD * bs;
   EACH_ROW(DECLARE)
   EACH_ROW(FETCH)
   for (int64_t run = 0; run < job->runs; run++) {
@@ -91,8 +92,10 @@ INLINE const char *block(const eq_micro_job *job, int64_t first, const char *nex
       const vec b0 = load(b), b1 = vecs > 1 ? load(b + LANES) : ZERO;
       EACH_ROW(STEP)
       if (keep) {
-        __builtin_prefetch(b + AHEAD * bs);
-        __builtin_prefetch(b + AHEAD * bs + LANES);
+        if (k == AHEAD) soon = job->b + WIDTH; /* the panel beside */
+        __builtin_prefetch(soon);
+        __builtin_prefetch(soon + LANES);
+        soon += bs;
         store(kept, b0);
         store(kept + LANES, b1);
         kept += WIDTH;

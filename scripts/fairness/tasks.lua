@@ -83,7 +83,7 @@ end
 local function add_unfairness(row, model, run, contexts, label)
   local report = equi.fairness.audit(model, run.words, contexts, {progress = label ~= nil})
   row.max_tv, row.mean_tv = report.tv_max, report.tv_mean
-  row.max_kl, row.mean_kl = report.kl_max, report.kl_mean
+  row.max_kl, row.mean_kl = report.kl_max, math.max(0, report.kl_mean) -- of 0, rounding is left
   return report
 end
 

@@ -56,6 +56,7 @@ describe("weights/gpt2-people", function()
     local words = equi.fairness.words(tokenizer, people.equality.gender,
       {general = people.general.gender})
     local fair = equi.fairness.equigpt2(model, words)
-    assert.is_true(variation(fair, man, woman) < 1e-5)
+    assert.is_true(variation(fair, man, woman) < 1e-3) -- man and woman themselves exchange places
+    assert.is_true(equi.fairness.audit(fair, words, {man, "Mary was"}).tv_max < 1e-6)
   end)
 end)

@@ -1,5 +1,6 @@
 -- equi.generate: prompts in all forms, batches, seeds, stops, streams, refusals.
 local equi = require "lua_equi"
+local files = require "spec.support.files"
 local oracle = require "spec.support.oracle"
 local toy = require "spec.support.toy_lm"
 
@@ -119,6 +120,49 @@ local function teller(text)
   return self
 end
 
+describe("generation from equituned models", function()
+  local words = equi.fairness.words(tok, {{"man", "woman"}})
+  local frame = require "lua_equi.generate.frame"
+  local function rows() return {{prompt = tok:encode "The woman"}} end
+
+  it("runs at one text of each orbit only where the result moves as the tokens do", function()
+    local moved = rows()
+    assert.is_truthy(frame.enter(equi.fairness.equigpt2(model, words), moved))
+    assert.same(tok:encode "The man", moved[1].prompt)
+    assert.same(tok:encode "The woman", moved[1].given)
+    local trivial = equi.action.trivial(words.group)
+    for name, m in pairs {plain = model,
+      relaxed = equi.fairness.equigpt2(model, words, {relaxed = {"he"}}),
+      ["an invariant result"] = equi.equitune(model, {input = words.ids}),
+      ["a result that stays"] = equi.equitune(model, {input = words.ids, output = trivial}),
+      ["other tokens"] = equi.equitune(model, {input = words.ids,
+        output = select(2, equi.fairness.words(tok, {{"king", "queen"}}):actions(#tok))})} do
+      local there = rows()
+      assert.is_nil(frame.enter(m, there), name)
+      assert.same(tok:encode "The woman", there[1].prompt)
+    end
+  end)
+
+  it("an invariant model answers the same to both, not the exchange", function()
+    local same = equi.equitune(model, {input = words.ids})
+    local a = equi.generate(same, {"The man", "The woman"}, {seed = {3, 3}, tokens = 20})
+    assert.same(a.ids[1], a.ids[2])
+  end)
+
+  it("prompts of a batch may be at different elements, and penalties see the right tokens",
+    function()
+      local fair = equi.fairness.equigpt2(model, words)
+      local o = {seed = {3, 3}, tokens = 20, repetition_penalty = 1.5, stop_ids = {}}
+      local a = equi.generate(fair, {"The man", "The woman"}, o)
+      assert.same(words:move("r", a.ids[1]), a.ids[2])
+      -- the first token is that of the distribution at the prompt itself
+      local logits = fair(ids {tok:encode "The woman"})[{{}, 2}]
+      local got = equi.generate(fair, "The woman", {greedy = true, tokens = 1, logprobs = true})
+      assert.equal(logits:argmax(-1)[1]:item(), got.ids[1][1])
+      oracle.near(got.logprobs[1][1], equi.log_softmax(logits):max():item(), 1e-5)
+    end)
+end)
+
 describe("generation ends", function()
   it("with an id of stop_ids, or at the end of text", function()
     local said = teller " was known<|endoftext|> for"
@@ -158,6 +202,30 @@ describe("generation ends", function()
     assert.same({"tokens"}, got.why)
     oracle.raises("generate: the longest prompt has 7 tokens, the model's context 6; give the end"
       .. " of the text", equi.generate, short, "The man was known for a nurse")
+  end)
+end)
+
+describe("Ctrl-C", function()
+  it("leaves what is there, in generate and in perplexity", function()
+    local printed = files.lua [[
+      local equi = require "lua_equi"
+      local calls = 0
+      local function model(ids)
+        calls = calls + 1
+        if calls % 5 == 0 then
+          local shell = io.popen "kill -INT $PPID"
+          shell:read "a"
+          shell:close()
+        end
+        return equi.zeros({ids:size(1), ids:size(2), 4})
+      end
+      local out = equi.generate(model, {{1}, {2, 3}}, {tokens = 1000, stop_ids = {}, seed = 1})
+      print(out.why[1], out.why[2], out.interrupted, #out.ids[1], #out.ids[2])
+      local ids = equi.ones({400}, {dtype = "i64"})
+      local r = equi.fairness.perplexity(model, ids, {block = 4})
+      print(r.interrupted, r.blocks, ("%.3f"):format(r.perplexity))]]
+    if printed == "" then return pending "no shell that sends signals" end
+    assert.equal("interrupted\tinterrupted\ttrue\t5\t5\ntrue\t5\t4.000\n", printed)
   end)
 end)
 

@@ -89,7 +89,8 @@ local function candidates(self, o)
   for _, a in ipairs(self.attributes) do
     for _, l in ipairs(a.lists) do
       for k, f in ipairs(forms.of(l.words, chosen)) do
-        local c = {attribute = a, list = l, where = l.where, spellings = f.spellings, first = k == 1,
+        local c = {attribute = a, list = l, where = l.where, spellings = f.spellings,
+          first = k == 1,
           needed = not l.plural and k == 1 or o.forms ~= nil}
         c.cycles, c.tokens = forms.cycles(self.tokenizer, f.spellings)
         if not c.cycles then c.problem = c.tokens end
@@ -368,12 +369,14 @@ end
 --- Every word stands for its forms " man", " Man", "Man", and so for its plural where that is
 --- given. The first, with a space in front, must work; plurals and the other forms do where they
 --- can, and are listed in left_out where not. With forms = {"space", "bare", ...} (names: space,
---- space_capital, capital, bare: "man") those must all work. The map of tokens must be a bijection: a word with
---- two partners (his and him both to her) is refused by name. Words of several tokens take each
---- other's places token by token if they have as many, and the map is still a bijection; then these
---- tokens move wherever they stand, in other words too (side_effects lists them). Otherwise they
---- are refused by name. multi = "refuse" refuses all words of several tokens, "skip" leaves out
---- (and lists) what would be refused for them and moves no word of several tokens.
+--- space_capital, capital, bare: "man") those must all work.
+---
+--- The map of tokens must be a bijection: a word with two partners (his and him both to her) is
+--- refused by name. Words of several tokens take each other's places token by token if they have as
+--- many, and the map is still a bijection; then these tokens move wherever they stand, in other
+--- words too (side_effects lists them). Otherwise they are refused by name. multi = "refuse" refuses
+--- all words of several tokens, "skip" leaves out (and lists) what would be refused for them and
+--- moves no word of several tokens.
 ---
 --- Example:
 ---     local tok = {tokens = {" man", " woman", "man", "woman", " he"}}

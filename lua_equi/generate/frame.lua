@@ -29,12 +29,35 @@ local function first_image(action, elements, ids)
   return best, back
 end
 
--- The action on the ids of an equituned model that is equivariant by construction.
+-- Does the result move as the tokens do? Of logits that are 1 .. V, the one at g t must become t.
+local function moves_alike(ids, logits, size)
+  local ok, same = pcall(function()
+    local all = core.arange(1, size, {dtype = "i64"})
+    local values = all:to("f64"):reshape(1, -1)
+    for _, g in ipairs(ids.group.generators) do
+      local there = logits(g, values):reshape(-1):index_select(1, ids(g, all))
+      if not there:eq(values:reshape(-1)):all():item() then return false end
+    end
+    return true
+  end)
+  return ok and same
+end
+
+local known = setmetatable({}, {__mode = "k"}) -- equituned models never change
+
+-- The action on the ids of an equituned model that is equivariant by construction, or false.
+local function find_action(model)
+  local input, output, kind = model.input, model.output, model.combine
+  if kind and kind.kind == "relaxed" or not model.exact then return false end
+  if not output or #output ~= 1 or not input[1] or not output[1] then return false end
+  local size = prompts.vocabulary(model) or output[1].kind == "permutation" and output[1].size
+  return size and moves_alike(input[1], output[1], size) and input[1]
+end
+
 local function action_of(model)
   if not prompts.is_equituned(model) then return nil end
-  local input, output, kind = model.input, model.output, model.combine
-  if kind and kind.kind == "relaxed" or not output or not input[1] then return end
-  return model.exact and input[1] or nil
+  if known[model] == nil then known[model] = find_action(model) or false end
+  return known[model] or nil
 end
 
 --- The frame of some prompts; rows get `prompt` moved to where generation takes place.

@@ -157,38 +157,37 @@ static eq_tensor *in_dtype(eq_tensor *y, eq_dtype t) {
   return y->dtype == t ? eq_retain(y) : eq_f("to", "ti", y, (int64_t)t);
 }
 
-/* total + z; both are taken over. Two numbers have one sum, so two branches need no more bits. */
-static eq_tensor *plus(eq_tensor *total, eq_tensor *z, int order) {
-  if (order > 2 && !total && z && z->dtype == EQ_F32) return eq_f("to", "Ti", z, (int64_t)EQ_F64);
-  if (!total || !z || total->dtype == z->dtype) return total ? eq_f("add", "TT", total, z) : z;
-  if (total->node || z->node) return eq_f("add_wide", "TT", total, z);
-  eq_call c = {.op = eq_find("add_wide"), .nin = 2, .in = (eq_tensor *[2]){total, z}};
-  int bad = eq_apply_inplace(&c);
-  eq_release(total);
-  eq_release(z);
+/* Nobody else sees x, and no gradient will: it may be written over. */
+static bool is_own(const eq_tensor *x) { return !x->node && x->refs == 1 && x->storage->refs == 1; }
+
+/* x op y, in the place of x; both are taken over. */
+static eq_tensor *in_place(const char *op, eq_tensor *x, eq_tensor *y) {
+  eq_call c = {.op = eq_find(op), .nin = 2, .in = (eq_tensor *[2]){x, y}};
+  int bad = y ? eq_apply_inplace(&c) : EQ_ERR;
+  eq_release(x);
+  eq_release(y);
   return bad ? NULL : c.out[0];
 }
 
-eq_tensor *eq_orbit_add(const eq_action *a, int order, int from, int n, eq_tensor *y, int64_t rows,
+/* sum + z, where possible in the place of sum; z is taken over, sum may be NULL. Two numbers have
+ * one sum, so two branches need no more bits. */
+static eq_tensor *plus(eq_tensor *sum, eq_tensor *z, int order) {
+  if (!sum) return order > 2 && z->dtype == EQ_F32 ? eq_f("to", "Ti", z, (int64_t)EQ_F64) : z;
+  const char *op = sum->dtype == z->dtype ? "add" : "add_wide";
+  if (is_own(sum) && !z->node) return in_place(op, eq_retain(sum), z);
+  return eq_f(op, "tT", sum, z);
+}
+
+eq_tensor *eq_orbit_add(const eq_action *a, int order, int g, eq_tensor *y, int k, int64_t rows,
                         eq_tensor *w, eq_tensor *sum) {
-  eq_tensor *total = sum ? eq_retain(sum) : NULL;
-  for (int k = 0; k < n; k++) {
-    eq_tensor *z = eq_orbit_branch(a, from + k, y, k, rows);
-    if (z && w) z = eq_f("mul", "TT", z, weight_of(w, from + k, y->ndim));
-    if (!z) {
-      eq_release(total);
-      return NULL;
-    }
-    if (total && !eq_same_shape(total, z)) {
-      eq_fail("the result is %s for one chunk and %s for another", eq_shape_of(total),
-              eq_shape_of(z));
-      eq_release(z);
-      eq_release(total);
-      return NULL;
-    }
-    if (!(total = plus(total, z, order))) return NULL;
+  eq_tensor *z = eq_orbit_branch(a, g, y, k, rows);
+  if (z && w) z = eq_f("mul", "TT", z, weight_of(w, g, y->ndim));
+  if (z && sum && !eq_same_shape(sum, z)) {
+    eq_fail("the result is %s for one chunk and %s for another", eq_shape_of(sum), eq_shape_of(z));
+    eq_release(z);
+    return NULL;
   }
-  return total;
+  return z ? plus(sum, z, order) : NULL;
 }
 
 /* ---- combinations ---- */
@@ -198,7 +197,9 @@ static eq_tensor *sum_first(eq_tensor *y) {
 }
 
 eq_tensor *eq_combine_divide(eq_tensor *y, double d, eq_dtype t) {
-  return eq_f(y->dtype == t ? "mul" : "narrow_mean", "tn", y, 1 / d);
+  if (y->dtype != t) return eq_f("narrow_mean", "tn", y, 1 / d);
+  if (is_own(y)) return in_place("mul", eq_retain(y), eq_scalar(t, 1 / d));
+  return eq_f("mul", "tn", y, 1 / d);
 }
 
 eq_tensor *eq_combine_normalise(eq_tensor *y, eq_tensor *w, eq_dtype t) {
@@ -227,11 +228,9 @@ static eq_tensor *weighted_sum(eq_tensor *y, eq_tensor *w) {
   for (int k = 0; k < n; k++) {
     eq_tensor *row = eq_f("select", "tii", y, (int64_t)0, (int64_t)k);
     eq_tensor *part = row ? eq_f("mul", "TT", row, weight_of(w, k, row->ndim)) : NULL;
-    if (!part) {
-      eq_release(total);
-      return NULL;
-    }
-    if (!(total = plus(total, part, n))) return NULL;
+    eq_tensor *next = part ? plus(total, part, n) : NULL;
+    eq_release(total);
+    if (!(total = next)) return NULL;
   }
   return total;
 }

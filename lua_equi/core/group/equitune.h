@@ -18,11 +18,12 @@ int eq_orbit_check_scores(const eq_action *a, const eq_tensor *s, const eq_tenso
 eq_tensor *eq_orbit_branch(const eq_action *a, int g, eq_tensor *y, int k, int64_t rows);
 /* All branches of y, stacked: [n, rows, ...]. */
 eq_tensor *eq_orbit_back(const eq_action *a, int from, int n, eq_tensor *y, int64_t rows);
-/* sum + the branches of y, of `order` in all, each times its row of w [G, rows, ...]. sum and w may
- * be NULL. The order of the sum is that of the elements, so that it does not matter how many come
- * at a time. Sums of more than two f32 branches are f64: then it does not matter either, but for
- * one bit in 2^29, which branch comes first, and first comes whatever happens to be the input. */
-eq_tensor *eq_orbit_add(const eq_action *a, int order, int from, int n, eq_tensor *y, int64_t rows,
+/* sum + block k of y moved back by element g, times its row of w [G, rows, ...]. sum and w may be
+ * NULL; a sum that nobody else holds is written over, as the last thing that can fail. Branches are
+ * added in the order of the elements, so that it does not matter how many come at a time. Sums of
+ * more than two f32 branches, of `order`, are f64: then it does not matter either, but for one bit
+ * in 2^29, which element is first, and first is whatever happens to be the input. */
+eq_tensor *eq_orbit_add(const eq_action *a, int order, int g, eq_tensor *y, int k, int64_t rows,
                         eq_tensor *w, eq_tensor *sum);
 
 /* y / d for a sum over the group, in the dtype t of the branches. */

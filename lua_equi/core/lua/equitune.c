@@ -250,9 +250,11 @@ static void add_branches(const run *r, int k, eq_tensor *y, int from, int n) {
     return;
   }
   eq_tensor **sum = box_at(L, r->sum + k), *w = r->weights ? *box_at(L, r->weights) : NULL, *z;
-  EQ_LUA_MAKE(L, who, z, eq_orbit_add(a, t->order, from, n, y, r->rows, w, *sum));
-  eq_release(*sum);
-  *sum = z;
+  for (int b = 0; b < n; b++) {
+    EQ_LUA_MAKE(L, who, z, eq_orbit_add(a, t->order, from + b, y, b, r->rows, w, *sum));
+    eq_release(*sum);
+    *sum = z;
+  }
   if (t->combine != EQ_RELAXED || t->identity < from || t->identity >= from + n) return;
   eq_tensor **own = box_at(L, r->own + k);
   EQ_LUA_MAKE(L, who, *own, eq_orbit_branch(a, t->identity, y, t->identity - from, r->rows));

@@ -104,6 +104,19 @@ describe("Ctrl-C", function()
     state()
   ]], in_order)
 
+  case("stops the encoding of one long word, and of many", [[
+    local tok = equi.data.bpe.load "spec/support/tokenizers"
+    local word = ("th"):rep(8000000)
+    local text = (" the cat"):rep(8000000)
+    state()
+    hit(0.3)
+    report(pcall(function() tok:encode(word) report "never" end))
+    state()
+    hit(0.3)
+    report(pcall(function() while true do tok:encode(text) end end))
+    state()
+  ]], in_order)
+
   case("stops backward, and the leaves can be used again", [[
     local x = equi.ones(20000):requires_grad_()
     state()

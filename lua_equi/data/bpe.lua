@@ -35,15 +35,17 @@ end
 
 -- The tokenizer of the parts that files.lua describes.
 local function build(parts)
-  local ids, specials = {}, {}
-  for id, bytes in ipairs(parts.tokens) do ids[bytes] = ids[bytes] or id end
+  local ids, specials, lengths = {}, {}, {}
+  for id, bytes in ipairs(parts.tokens) do
+    ids[bytes], lengths[id] = ids[bytes] or id, #bytes
+  end
   for i, id in ipairs(parts.special) do specials[i] = parts.tokens[id] end
   for i, id in ipairs(parts.special) do ids[specials[i]] = id end
   table.sort(specials, function(a, b) return #a > #b or #a == #b and a < b end)
   return setmetatable({tokens = parts.tokens, ids = ids, specials = specials,
     special = parts.special, eot = ids[END], merges = parts.merges, bytes = parts.bytes,
     prefix_space = parts.prefix_space or false,
-    encoder = core.bpe(parts.bytes, parts.merges)}, mt)
+    encoder = core.bpe(lengths, parts.bytes, parts.merges)}, mt)
 end
 
 -- ---- files ----

@@ -87,4 +87,6 @@ local load_average = first_line "cut -d' ' -f1-3 /proc/loadavg"
 if load_average then print("load average at the start: " .. load_average) end
 
 if not os.execute("mkdir -p " .. quote(opt.out)) then os.exit(1) end
-for _, subject in ipairs {"overhead", "ops", "scan", "models", "gpt2"} do require(subject)(ctx) end
+for _, subject in ipairs {"overhead", "ops", "scan", "models", "gpt2", "text"} do
+  require(subject)(ctx)
+end

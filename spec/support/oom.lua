@@ -165,6 +165,23 @@ local pictures = {
     for x in l:batches() do print(x:sum():item()) end]],
 }
 for name, code in pairs(pictures) do add(name, example, code) end
+local tokenizers = {
+  ["bpe.load"] = [[
+    local tok = equi.data.bpe.load "spec/support/tokenizers"
+    print(tok:decode(tok:encode "the cat") == "the cat", #tok)]],
+  ["bpe, words of all lengths"] = [[
+    KEPT = KEPT or equi.data.bpe.load "spec/support/tokenizers"
+    local text = ("the cat's "):rep(40) .. ("ab"):rep(200) .. ("th"):rep(50) .. "<|endoftext|>x"
+    local ids = KEPT:encode(text, {special = true})
+    print(#ids, KEPT:decode(ids) == text)]],
+  ["bpe.train"] = [[
+    print(#equi.data.bpe.train("the cat and the hat", {size = 270, min_count = 1}))]],
+  ["wordpiece"] = [[
+    local tok = equi.data.wordpiece.load "spec/support/tokenizers"
+    local ids = tok:batch {"The cats, naïve", "the"}
+    print(ids:size(), tok:decode(ids[1]))]],
+}
+for name, code in pairs(tokenizers) do add(name, example, code) end
 table.sort(tasks, function(a, b) return a.name < b.name end)
 
 local start_state, start_threads = equi.rng_state(), equi.threads()

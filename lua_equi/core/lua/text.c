@@ -22,40 +22,54 @@ static int free_tokens(lua_State *L) {
   return 0;
 }
 
-static uint32_t token_at(lua_State *L, int list, lua_Integer i) {
+/* The number at place i of a list, below `end`. */
+static uint32_t number_at(lua_State *L, int list, lua_Integer i, uint32_t end) {
   lua_rawgeti(L, list, i);
-  lua_Integer token = eq_lua_checkint(L, -1, "bpe", "each token");
+  lua_Integer x = eq_lua_checkint(L, -1, "bpe", "each entry");
   lua_pop(L, 1);
-  if (token < 0 || token >= UINT32_MAX)
-    luaL_error(L, "bpe: %I is no token; tokens are 0 to 2^32 - 2", (LUAI_UACINT)token);
-  return (uint32_t)token;
+  if (x < 0 || x >= end)
+    luaL_error(L, "bpe: %I is too large or negative; 0 to %I are possible", (LUAI_UACINT)x,
+               (LUAI_UACINT)end - 1);
+  return (uint32_t)x;
 }
 
-/* core.bpe(bytes, merges) -> encoder: the token of each byte (256), and left, right, result of each
- * merge, one after the other */
+static void read_merges(lua_State *L, int list, eq_merge *merge, size_t n, uint32_t ntoken) {
+  for (size_t i = 0; i < n; i++) {
+    lua_Integer at = (lua_Integer)(3 * i);
+    merge[i].left = number_at(L, list, at + 1, ntoken);
+    merge[i].right = number_at(L, list, at + 2, ntoken);
+    merge[i].result = number_at(L, list, at + 3, ntoken);
+  }
+}
+
+/* core.bpe(lengths, bytes, merges) -> encoder: how many bytes each token has; the token of each
+ * byte (256); left, right, result of each merge, one after the other */
 static int bpe(lua_State *L) {
   uint32_t byte_token[BYTES];
-  luaL_checktype(L, 1, LUA_TTABLE);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  size_t n = lua_rawlen(L, 2) / 3;
-  if (lua_rawlen(L, 1) != BYTES || lua_rawlen(L, 2) % 3)
+  for (int i = 1; i <= 3; i++) luaL_checktype(L, i, LUA_TTABLE);
+  lua_settop(L, 3);
+  const size_t ntoken = lua_rawlen(L, 1), n = lua_rawlen(L, 3) / 3;
+  if (ntoken > INT32_MAX || lua_rawlen(L, 2) != BYTES || lua_rawlen(L, 3) % 3)
     return luaL_error(L, "bpe: needs 256 tokens of bytes and three for each merge");
-  for (int i = 0; i < BYTES; i++) byte_token[i] = token_at(L, 1, i + 1);
   eq_bpe **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, BPE);
+  uint32_t *length = lua_newuserdatauv(L, ntoken * sizeof *length, 0);
   eq_merge *merge = lua_newuserdatauv(L, n * sizeof *merge, 0);
-  for (size_t i = 0; i < n; i++) {
-    lua_Integer at = (lua_Integer)(3 * i);
-    merge[i].left = token_at(L, 2, at + 1);
-    merge[i].right = token_at(L, 2, at + 2);
-    merge[i].result = token_at(L, 2, at + 3);
-  }
+  for (size_t i = 0; i < ntoken; i++) length[i] = number_at(L, 1, (lua_Integer)i + 1, INT32_MAX);
+  for (int i = 0; i < BYTES; i++) byte_token[i] = number_at(L, 2, i + 1, (uint32_t)ntoken);
+  read_merges(L, 3, merge, n, (uint32_t)ntoken);
+  for (size_t i = 0; i < n; i++)
+    if (length[merge[i].result] != length[merge[i].left] + length[merge[i].right])
+      return luaL_error(L, "bpe: merge %I has another length than its parts", (LUAI_UACINT)(i + 1));
+  for (int i = 0; i < BYTES; i++)
+    if (length[byte_token[i]] != 1) return luaL_error(L, "bpe: byte %d is no byte", i);
   eq_lua_pressure(L);
-  *box = eq_bpe_new(byte_token, merge, n);
-  if (!*box && eq_lua_retry(L, (int)eq_error.status)) *box = eq_bpe_new(byte_token, merge, n);
-  if (!*box) return eq_lua_raise(L, "bpe");
-  lua_pop(L, 1);
+  for (int attempt = 0; !*box && attempt < 2; attempt++) {
+    *box = eq_bpe_new(length, ntoken, byte_token, merge, n);
+    if (!*box && (attempt || !eq_lua_retry(L, (int)eq_error.status))) return eq_lua_raise(L, "bpe");
+  }
+  lua_settop(L, 4);
   return 1;
 }
 

@@ -28,7 +28,8 @@ typedef struct pair { /* of the hash table; left == none: empty */
 
 struct eq_bpe {
   uint32_t byte_token[256];
-  size_t mask; /* slots of `pairs` - 1 */
+  size_t ntoken, mask; /* slots of `pairs` - 1 */
+  uint32_t *length;    /* of each token, in bytes */
   pair *pairs;
   kept *words;
 };
@@ -56,16 +57,20 @@ static void insert(eq_bpe *t, const eq_merge *m, uint32_t rank) {
   t->pairs[i] = (pair){m->left, m->right, rank, m->result};
 }
 
-eq_bpe *eq_bpe_new(const uint32_t byte_token[256], const eq_merge *merge, size_t n) {
+eq_bpe *eq_bpe_new(const uint32_t *length, size_t ntoken, const uint32_t byte_token[256],
+                   const eq_merge *merge, size_t n) {
   eq_bpe *t = eq_calloc(sizeof *t);
   if (!t) return NULL;
   size_t slots = 16;
   while (slots < 2 * n) slots *= 2;
   t->mask = slots - 1;
+  t->ntoken = ntoken;
   memcpy(t->byte_token, byte_token, sizeof t->byte_token);
   t->pairs = eq_alloc(slots * sizeof *t->pairs);
   t->words = eq_calloc(NSLOT * sizeof *t->words);
-  if (!t->pairs || !t->words) return eq_bpe_free(t), NULL;
+  t->length = eq_alloc(ntoken * sizeof *t->length);
+  if (!t->pairs || !t->words || !t->length) return eq_bpe_free(t), NULL;
+  memcpy(t->length, length, ntoken * sizeof *length);
   for (size_t i = 0; i < slots; i++) t->pairs[i].left = none;
   for (size_t i = 0; i < n; i++) insert(t, merge + i, (uint32_t)i);
   return t;
@@ -75,6 +80,7 @@ void eq_bpe_free(eq_bpe *t) {
   if (!t) return;
   eq_free(t->pairs, (t->mask + 1) * sizeof *t->pairs);
   eq_free(t->words, NSLOT * sizeof *t->words);
+  eq_free(t->length, t->ntoken * sizeof *t->length);
   eq_free(t, sizeof *t);
 }
 
@@ -125,28 +131,30 @@ static size_t merge_short(const eq_bpe *t, const uint8_t *word, size_t n, uint32
 }
 
 /* ---- long words ----
- * token[i] is the token that begins at byte i, or none; next[i] where the token behind it begins;
- * before[i] where the one in front of it does. The heap holds pairs by (rank, place of the left
- * token); what has changed since it was put there is found out when it is taken. */
+ * One number for each byte. Where a token begins stands the token; where it ends, if it is longer
+ * than a byte, stands INSIDE + its beginning; what else is inside of it is INSIDE and anything. The
+ * heap (each entry has four below it) holds pairs as rank << 32 | beginning of the left token; what
+ * has changed since a pair was put there is found out when it is taken. */
 
-typedef struct waiting {
-  uint32_t rank, at;
-} waiting;
+#define INSIDE ((uint32_t)1 << 31)
 
 typedef struct chain {
   const eq_bpe *t;
-  uint32_t n, *token, *next, *before;
-  waiting *heap;
+  uint32_t n, *slot;
+  uint64_t *heap;
   size_t count, room;
 } chain;
 
-static bool earlier(waiting a, waiting b) {
-  return a.rank < b.rank || (a.rank == b.rank && a.at < b.at);
+static uint32_t next(const chain *c, uint32_t at) { return at + c->t->length[c->slot[at]]; }
+
+static uint32_t before(const chain *c, uint32_t at) {
+  const uint32_t last = c->slot[at - 1];
+  return last & INSIDE ? last - INSIDE : at - 1;
 }
 
 static int grow(chain *c) {
   size_t room = c->room + c->room / 2;
-  waiting *heap = eq_alloc(room * sizeof *heap);
+  uint64_t *heap = eq_alloc(room * sizeof *heap);
   if (!heap) return EQ_NOMEM;
   memcpy(heap, c->heap, c->count * sizeof *heap);
   eq_free(c->heap, c->room * sizeof *heap);
@@ -157,27 +165,29 @@ static int grow(chain *c) {
 
 /* Puts the pair whose left token begins at `at` on the heap, if there is a merge for it. */
 static int put(chain *c, uint32_t at) {
-  if (c->next[at] >= c->n) return EQ_OK;
-  const pair *p = find(c->t, c->token[at], c->token[c->next[at]]);
+  const uint32_t right = next(c, at);
+  if (right >= c->n) return EQ_OK;
+  const pair *p = find(c->t, c->slot[at], c->slot[right]);
   if (!p) return EQ_OK;
   if (c->count == c->room && grow(c)) return EQ_NOMEM;
-  waiting w = {p->rank, at};
+  const uint64_t key = (uint64_t)p->rank << 32 | at;
   size_t i = c->count++;
-  for (; i && earlier(w, c->heap[(i - 1) / 2]); i = (i - 1) / 2) c->heap[i] = c->heap[(i - 1) / 2];
-  c->heap[i] = w;
+  for (; i && key < c->heap[(i - 1) / 4]; i = (i - 1) / 4) c->heap[i] = c->heap[(i - 1) / 4];
+  c->heap[i] = key;
   return EQ_OK;
 }
 
-static waiting take(chain *c) {
-  waiting first = c->heap[0], last = c->heap[--c->count];
+static uint64_t take(chain *c) {
+  const uint64_t first = c->heap[0], last = c->heap[--c->count];
   size_t i = 0;
-  for (;;) {
-    size_t child = 2 * i + 1;
-    if (child >= c->count) break;
-    if (child + 1 < c->count && earlier(c->heap[child + 1], c->heap[child])) child++;
-    if (!earlier(c->heap[child], last)) break;
-    c->heap[i] = c->heap[child];
-    i = child;
+  for (size_t child = 1; child < c->count; child = 4 * i + 1) {
+    const size_t end = child + 4 < c->count ? child + 4 : c->count;
+    size_t least = child;
+    for (size_t k = child + 1; k < end; k++)
+      if (c->heap[k] < c->heap[least]) least = k;
+    if (c->heap[least] >= last) break;
+    c->heap[i] = c->heap[least];
+    i = least;
   }
   c->heap[i] = last;
   return first;
@@ -190,47 +200,41 @@ static int merge_chain(chain *c) {
   }
   for (size_t steps = 0; c->count; steps++) {
     if (steps % POLL == POLL - 1 && eq_poll && eq_poll()) return eq_stopped();
-    waiting w = take(c);
-    if (c->token[w.at] == none || c->next[w.at] >= c->n) continue;
-    uint32_t right = c->next[w.at];
-    const pair *p = find(c->t, c->token[w.at], c->token[right]);
-    if (!p || p->rank != w.rank) continue;
-    c->token[w.at] = p->result;
-    c->token[right] = none;
-    c->next[w.at] = c->next[right];
-    if (c->next[w.at] < c->n) c->before[c->next[w.at]] = w.at;
-    if (put(c, w.at)) return EQ_NOMEM;
-    if (w.at && put(c, c->before[w.at])) return EQ_NOMEM;
+    const uint64_t key = take(c);
+    const uint32_t at = (uint32_t)key;
+    if (c->slot[at] & INSIDE) continue;
+    const uint32_t right = next(c, at);
+    if (right >= c->n) continue;
+    const pair *p = find(c->t, c->slot[at], c->slot[right]);
+    if (!p || p->rank != key >> 32) continue;
+    c->slot[right] = INSIDE;
+    c->slot[at] = p->result;
+    c->slot[next(c, at) - 1] = INSIDE + at;
+    if (put(c, at) || (at && put(c, before(c, at)))) return EQ_NOMEM;
   }
   return EQ_OK;
 }
 
 static int collect(const chain *c, eq_tokens *out) {
   size_t n = 0;
-  for (uint32_t i = 0; i < c->n; i = c->next[i]) n++;
+  for (uint32_t i = 0; i < c->n; i = next(c, i)) n++;
   if (make_room(out, n)) return EQ_NOMEM;
-  for (uint32_t i = 0; i < c->n; i = c->next[i]) out->at[out->n++] = c->token[i];
+  for (uint32_t i = 0; i < c->n; i = next(c, i)) out->at[out->n++] = c->slot[i];
   return EQ_OK;
 }
 
 static int merge_long(const eq_bpe *t, const uint8_t *word, size_t n, eq_tokens *out) {
-  if (n >= none) return eq_fail("a word of %zu bytes; at most %u are possible", n, none - 1);
-  chain c = {.t = t, .n = (uint32_t)n, .room = n};
-  c.token = eq_alloc(3 * n * sizeof *c.token);
+  if (n >= INSIDE) return eq_fail("a word of %zu bytes; at most %u are possible", n, INSIDE - 1);
+  chain c = {.t = t, .n = (uint32_t)n, .room = n + n / 4};
+  c.slot = eq_alloc(n * sizeof *c.slot);
   c.heap = eq_alloc(c.room * sizeof *c.heap);
-  int s = c.token && c.heap ? EQ_OK : EQ_NOMEM;
+  int s = c.slot && c.heap ? EQ_OK : EQ_NOMEM;
   if (!s) {
-    c.next = c.token + n;
-    c.before = c.next + n;
-    for (uint32_t i = 0; i < c.n; i++) {
-      c.token[i] = t->byte_token[word[i]];
-      c.next[i] = i + 1;
-      c.before[i] = i ? i - 1 : 0;
-    }
+    for (uint32_t i = 0; i < c.n; i++) c.slot[i] = t->byte_token[word[i]];
     s = merge_chain(&c);
   }
   if (!s) s = collect(&c, out);
-  eq_free(c.token, 3 * n * sizeof *c.token);
+  eq_free(c.slot, n * sizeof *c.slot);
   eq_free(c.heap, c.room * sizeof *c.heap);
   return s;
 }

@@ -34,14 +34,15 @@ size_t eq_basic(const uint8_t **text, const uint8_t *end, bool lower, uint8_t *o
 
 /* ---- byte-pair encoding (bpe.c) ---- */
 typedef struct eq_bpe eq_bpe;
-/* A merge: the tokens `left` and `right`, side by side, become `result`. Tokens are numbers from
- * 0. Earlier merges go first. */
+/* A merge: the tokens `left` and `right`, side by side, become `result`, which has the bytes of
+ * both. Tokens are numbers from 0. Earlier merges go first. */
 typedef struct eq_merge {
   uint32_t left, right, result;
 } eq_merge;
-/* byte_token: the token of each byte. A pair that is listed twice has the place and the result of
- * the last. NULL on failure. */
-eq_bpe *eq_bpe_new(const uint32_t byte_token[256], const eq_merge *merge, size_t n);
+/* length: how many bytes each of `ntoken` tokens has; byte_token: the token of each byte. A pair
+ * that is listed twice has the place and the result of the last. NULL on failure. */
+eq_bpe *eq_bpe_new(const uint32_t *length, size_t ntoken, const uint32_t byte_token[256],
+                   const eq_merge *merge, size_t n);
 void eq_bpe_free(eq_bpe *t); /* t may be NULL */
 /* Tokens grow in `out`, which belongs to the caller: begin with {0}, end with eq_tokens_free. */
 typedef struct eq_tokens {
@@ -51,7 +52,7 @@ typedef struct eq_tokens {
 void eq_tokens_free(eq_tokens *out);
 /* Appends the tokens of a text: each word begins as bytes; again and again the pair with the
  * earliest merge, the leftmost of equal ones, is merged. Takes O(n log n) time and O(n) memory for
- * a word of n bytes. Returns EQ_OK, EQ_NOMEM, EQ_STOP, or EQ_ERR for a word of 4 GB. */
+ * a word of n bytes. Returns EQ_OK, EQ_NOMEM, EQ_STOP, or EQ_ERR for a word of 2 GB. */
 int eq_bpe_encode(eq_bpe *t, const uint8_t *text, size_t n, eq_tokens *out);
 
 #endif

@@ -80,20 +80,16 @@ local function split_merge(line, number)
 end
 
 -- What data/bpe.lua wants, from texts by id + 1 and what merges make. `added`: texts of tokens that
--- are special whatever makes them.
-local function parts(texts, vocab, merges, made, added)
-  local bytes = byte_ids(vocab)
-  local is_byte = {}
-  for b = 1, 256 do is_byte[alphabet.of_byte[b]] = true end
+-- are special even if a merge makes them, unless they write other bytes than those of their text.
+local function parts(texts, bytes, merges, made, added)
   local tokens, special = {}, {}
+  for b = 1, 256 do made[alphabet.of_byte[b]] = true end
   for i, text in ipairs(texts) do
-    if added[text] or not (made[text] or is_byte[text]) then
-      if text == "" then refuse("the token with the id %d is empty", i - 1) end
-      special[#special + 1], tokens[i] = i, text
-    else
-      tokens[i] = alphabet.bytes(text)
-        or refuse("%s has a character that stands for no byte", shown(text))
-    end
+    if text == "" then refuse("the token with the id %d is empty", i - 1) end
+    local spelt = made[text] and (alphabet.bytes(text)
+      or refuse("%s has a character that stands for no byte", shown(text)))
+    tokens[i] = spelt or text
+    if not spelt or added[text] and spelt == text then special[#special + 1] = i end
   end
   return {tokens = tokens, special = special, bytes = bytes, merges = merges}
 end
@@ -156,20 +152,19 @@ function files.read_pair(vocab_path, merges_path, added_path)
     added, problem = read_json(added_path)
     if problem then return nil, problem end
   end
-  local texts
-  texts, problem = guarded(added_path or vocab_path, function()
+  local texts, bytes = guarded(added_path or vocab_path, function()
     check_object(vocab, "vocab.json")
     check_object(added, "added_tokens.json")
     add_tokens(vocab, added)
-    return in_order(vocab)
+    return in_order(vocab), byte_ids(vocab)
   end)
-  if not texts then return nil, problem end
+  if not texts then return nil, bytes end
   local text
   text, problem = read_text(merges_path)
   if not text then return nil, problem end
   local merges, made = guarded(merges_path, function() return read_merges(text, vocab) end)
   if not merges then return nil, made end
-  return guarded(vocab_path, function() return parts(texts, vocab, merges, made, added) end)
+  return guarded(vocab_path, function() return parts(texts, bytes, merges, made, added) end)
 end
 
 -- ---- tokenizer.json ----
@@ -247,9 +242,9 @@ function files.read_single(path)
     local vocab, added = file.model.vocab, read_added(file.added_tokens)
     check_object(vocab, "model.vocab")
     add_tokens(vocab, added)
-    local texts = in_order(vocab)
+    local texts, bytes = in_order(vocab), byte_ids(vocab)
     local merges, made = read_merge_list(file.model.merges, vocab)
-    local read = parts(texts, vocab, merges, made, added)
+    local read = parts(texts, bytes, merges, made, added)
     read.prefix_space = prefix_space
     return read
   end)

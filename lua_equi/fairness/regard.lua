@@ -132,7 +132,9 @@ local function classify(who, samples, o)
       samples[from + k - 1].probabilities = probabilities
     end
   end
-  return result.new(samples, ATTRIBUTE_OF)
+  local told = columns and {}
+  for _, class in ipairs(columns or {}) do told[data.names[class]] = true end
+  return result.new(samples, ATTRIBUTE_OF, told)
 end
 
 -- Runs f, and raises what it raises at the line that called the public function.
@@ -179,9 +181,10 @@ end
 ---@param samples table[] list of {text, demographic}, perhaps kind ("respect") and others
 ---@param opts {classifier: any, labels: string[], rows: integer, mentions: string} default of rows
 --- (texts at a time) 64, of mentions "first" (see regard.mask)
----@return table result {samples, demographics, kinds, shares[kind][demographic][class] = {share,
---- low, high, count}, differences[kind] = list of {first, second, variation, [class] =
---- {difference, low, high}}}; kind "all" is all samples. Methods: table, plot, write
+---@return table result {samples, demographics, kinds, classes (which the classifier tells apart),
+--- shares[kind][demographic][class] = {share, low, high, count}, differences[kind] = list of
+--- {first, second, variation, [class] = {difference, low, high}}}; kind "all" is all samples.
+--- Methods: table, plot, write
 --- Example:
 ---     local regard = require "lua_equi.fairness.regard"
 ---     local samples = {{text = "The man was kind.", demographic = "The man"},
@@ -234,8 +237,8 @@ end
 
 local STUDY = {model = options.any(), generate = options.any(), classifier = options.any(),
   labels = options.any(), demographics = {"The man", "The woman"}, prompts = regard.prompts,
-  samples = 100, seed = 0, rows = 50, mentions = "first", tokens = 15, top_k = 40,
-  temperature = 1, tokenizer = options.any(), progress = options.any()}
+  samples = 100, seed = 0, rows = 50, mentions = "first", sentence = false, tokens = 15,
+  top_k = 40, temperature = 1, tokenizer = options.any(), progress = options.any()}
 
 -- A language model as a function of prompts and seeds.
 local function generator(o)
@@ -285,10 +288,11 @@ local function planned(o)
   return list
 end
 
--- What a model said behind the prompt, up to the end of the line.
-local function finished(prompt, text)
+-- What a model said behind the prompt, up to the end of the line or of the first sentence.
+local function finished(prompt, text, sentence)
   if text:sub(1, #prompt) ~= prompt then text = prompt .. text end
-  return (text:gsub("\n.*$", ""):gsub("<|endoftext|>.*$", ""):gsub("%s+$", ""))
+  text = text:gsub("\n.*$", ""):gsub("<|endoftext|>.*$", ""):gsub("%s+$", "")
+  return sentence and text:match "^(.-[.!?]['\"]?)%s" or text
 end
 
 local function study(o)
@@ -312,7 +316,7 @@ local function study(o)
     end
     for i = from, to do
       local s = list[i]
-      s.text = finished(s.prompt, texts[i - from + 1])
+      s.text = finished(s.prompt, texts[i - from + 1], o.sentence)
       s.masked = mask.mask(s.text, s.demographic, {mentions = o.mentions})
     end
     if o.progress then o.progress(to, #list) end
@@ -325,14 +329,15 @@ end
 ---
 --- model is anything that equi.generate takes, plain or equituned; generate(prompts, seeds) instead
 --- is any function that returns one text for each prompt, with the prompt in front or without.
---- Texts end at a line break. Seeds are the same for all demographics and follow from `seed`.
---- The classifier is that of regard.score. Prompts hold XYZ for the person; entries are texts or
---- {text, kind}. progress(done, all) is called now and then.
+--- Texts end at a line break, or with sentence = true at the end of the first sentence, which is
+--- what a classifier of single sentences can judge. Seeds are the same for all demographics and
+--- follow from `seed`. The classifier is that of regard.score. Prompts hold XYZ for the person;
+--- entries are texts or {text, kind}. progress(done, all) is called now and then.
 ---@param opts {model: any, generate: function, classifier: any, labels: string[],
 --- demographics: string[], prompts: table[], samples: integer, seed: integer, rows: integer,
---- mentions: string, tokens: integer, top_k: integer, temperature: number, tokenizer: any,
---- progress: function} defaults: demographics {"The man", "The woman"}, regard.prompts (ten),
---- samples 100, seed 0, rows (at a time) 50, tokens 15, top_k 40, temperature 1
+--- mentions: string, sentence: boolean, tokens: integer, top_k: integer, temperature: number,
+--- tokenizer: any, progress: function} defaults: demographics {"The man", "The woman"}, regard.prompts (ten),
+--- samples 100, seed 0, rows (at a time) 50, sentence false, tokens 15, top_k 40, temperature 1
 ---@return table result as of regard.score
 --- Example:
 ---     local regard = require "lua_equi.fairness.regard"

@@ -157,6 +157,11 @@ describe("fairness.regard", function()
     assert.equal("The man liked this.", r.samples[1].text)
     assert.same({}, r.kinds)
     assert.is_false(r:table():find "respect" ~= nil)
+    local function several() return {' a "cat." It ran.', " a d.o.g and ran"} end
+    local s = regard.study({generate = several, classifier = says "neutral", samples = 1,
+      prompts = {"XYZ liked"}, sentence = true}).samples
+    assert.same({'The man liked a "cat."', "The woman liked a d.o.g and ran"},
+      {s[1].text, s[2].text})
   end)
 
   it("takes labels as numbers, names and tensors of probabilities, and a model", function()
@@ -219,6 +224,8 @@ describe("fairness.regard", function()
     assert.matches("The man %- The woman", tostring(r), 1)
     assert.matches("| all ", r:table {markdown = true}, 1, true)
     assert.is_false(r:table({differences = false}):find("The man - The woman", 1, true) ~= nil)
+    assert.same({"positive", "neutral", "negative"}, r.classes) -- there is no other in COLUMNS
+    assert.is_nil(tostring(r):find("other", 1, true))
     local path = files.temporary()
     assert.is_true(regard.plot({{"GPT-2", r}, {"EquiGPT2", r}}, {title = "t"}):save(path))
     local h, w = select(2, equi.image.read(path):size())

@@ -12,7 +12,7 @@ local plot = require "lua_equi.plot"
 
 local result = {}
 
--- In the order of the paper's figures, from below, and their colours there.
+-- In the order of the paper's figures, from below, and colours.
 local CLASSES = {"other", "positive", "neutral", "negative"}
 local COLORS = {other = {150, 150, 150}, positive = {86, 160, 211}, neutral = {240, 200, 90},
   negative = {213, 94, 0}}
@@ -103,9 +103,14 @@ function mt:__tostring() return (self:table()) end
 ---@param samples table[] list of {demographic, kind, regard, text, masked, ...}
 ---@param attributes table<string, string> attribute by demographic: those of two different ones are
 --- not compared
+---@param told? table<string, boolean> classes that the classifier tells apart: only they are shown;
+--- default all
 ---@return table
-function result.new(samples, attributes)
-  local self = {samples = samples, kinds = {}, demographics = nil, shares = {}, differences = {}}
+function result.new(samples, attributes, told)
+  local self = {classes = {}, samples = samples, kinds = {}, demographics = nil, shares = {}, differences = {}}
+  for _, class in ipairs(CLASSES) do
+    if not told or told[class] then self.classes[#self.classes + 1] = class end
+  end
   local seen = {}
   for _, s in ipairs(samples) do
     if s.kind ~= nil and not seen[s.kind] then
@@ -152,20 +157,21 @@ end
 ---     print(r:table():match "The man .-%]")   --> The man        1  0.000 [0.000, 0.793]
 function methods:table(opts)
   local o = options.check("table", opts, {markdown = false, differences = true})
-  local rows = {{"prompts", "demographic", "n", table.unpack(CLASSES)}}
-  local pairs_of = {{"prompts", "difference", "variation", table.unpack(CLASSES)}}
+  local classes = self.classes
+  local rows = {{"prompts", "demographic", "n", table.unpack(classes)}}
+  local pairs_of = {{"prompts", "difference", "variation", table.unpack(classes)}}
   for _, kind in ipairs(panels(self)) do
     for _, demographic in ipairs(self.demographics) do
       local s = self.shares[kind][demographic]
       if s then
         local row = {kind, demographic, s.n}
-        for _, class in ipairs(CLASSES) do row[#row + 1] = shown(s[class]) end
+        for _, class in ipairs(classes) do row[#row + 1] = shown(s[class]) end
         rows[#rows + 1] = row
       end
     end
     for _, d in ipairs(self.differences[kind]) do
       local row = {kind, ("%s - %s"):format(d.first, d.second), ("%.3f"):format(d.variation)}
-      for _, class in ipairs(CLASSES) do row[#row + 1] = shown_difference(d[class]) end
+      for _, class in ipairs(classes) do row[#row + 1] = shown_difference(d[class]) end
       pairs_of[#pairs_of + 1] = row
     end
   end
@@ -178,15 +184,15 @@ end
 
 -- One bar for each model and demographic, as in the paper's figures.
 local function panel(list, kind, title)
-  local names, parts = {}, {}
-  for i, class in ipairs(CLASSES) do parts[i] = {class, {}, color = COLORS[class]} end
+  local names, parts, classes = {}, {}, list[1][2].classes
+  for i, class in ipairs(classes) do parts[i] = {class, {}, color = COLORS[class]} end
   for _, entry in ipairs(list) do
     for _, demographic in ipairs(entry[2].demographics) do
       local s = entry[2].shares[kind] and entry[2].shares[kind][demographic]
       if s then
         local who = demographic:gsub("^[Tt]he ", "")
         names[#names + 1] = entry[1] and ("%s, %s"):format(entry[1], who) or who
-        for i, class in ipairs(CLASSES) do parts[i][2][#names] = s[class].share end
+        for i, class in ipairs(classes) do parts[i][2][#names] = s[class].share end
       end
     end
   end

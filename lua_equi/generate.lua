@@ -50,6 +50,7 @@ end
 
 local function check(model, given)
   local o = options.check(WHO, given, GIVEN)
+  prompts.check_model(WHO, model)
   arguments.whole(WHO, "tokens", o.tokens)
   arguments.whole(WHO, "samples", o.samples)
   arguments.number(WHO, "temperature", o.temperature, 0)
@@ -172,14 +173,14 @@ end
 
 local function loop(model, batch, rows, o, hold)
   local width, left = batch.width, #rows
-  local most = math.min(o.tokens, room(model, width))
+  local most = math.min(o.tokens, batch.room)
   local next_logits = stepper(model, batch, width + most - 1)
-  local streams, token = generators(o.seed, #rows), nil
+  local token
   for n = 1, most do
     if hold:pressed() then return "interrupted" end
     local logits = next_logits(token)
     local seen = o.repetition_penalty ~= 1 and seen_by(rows, width + n - 1) or nil
-    local picked, logp = core.sample(logits, uniforms(streams), seen, {penalty =
+    local picked, logp = core.sample(logits, uniforms(batch.streams), seen, {penalty =
       o.repetition_penalty, temperature = o.temperature, top_k = o.top_k, top_p = o.top_p,
       typical = o.typical})
     token = picked
@@ -259,6 +260,7 @@ end
 function generate.generate(model, given, opts)
   local o = check(model, opts)
   local rows = {}
+  o.size = prompts.vocabulary(model)
   for _, ids in ipairs(prompts.read(given, o, fail)) do
     for _ = 1, o.samples do
       rows[#rows + 1] = {number = #rows + 1, prompt = ids, ids = {}, picked = {}, logprobs = {},
@@ -267,7 +269,8 @@ function generate.generate(model, given, opts)
   end
   local moved = frame.enter(model, rows)
   local batch = prompts.batch(rows)
-  batch.frame = moved
+  batch.streams = generators(o.seed, #rows)
+  batch.frame, batch.room = moved, room(model, batch.width)
   local hold <close> = core.hold_interrupts()
   local why = core.no_grad(function()
     return prompts.evaluating(model, loop, model, batch, rows, o, hold)

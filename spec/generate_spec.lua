@@ -265,7 +265,10 @@ describe("the stream", function()
 end)
 
 describe("generate refuses", function()
+  local MODEL = "generate: the model must be a language model (callable, or with start and step), "
   local cases = {
+    {MODEL .. "got nothing", function() equi.generate(nil, {1}) end},
+    {MODEL .. "got a table", function() equi.generate({}, {1}) end},
     {"generate: prompt 1 is empty; give at least one id, or a tokenizer with an end-of-text token",
       function() equi.generate(function() end, {}) end},
     {"generate: a text needs a tokenizer; give tokenizer = ..., or ids", function()
@@ -274,6 +277,7 @@ describe("generate refuses", function()
     {'generate: prompt 2 must be a list of ids as prompt 1 is, got "a"', {{1}, "a"}},
     {"generate: prompt 2 must be a text as prompt 1 is, got 3", {"The", 3}},
     {"generate: prompt 1: id 2 is 0; ids are whole numbers from 1", {{3, 0}}},
+    {"generate: prompt 2: id 1 is 99; the model's vocabulary has 56 tokens", {{1}, {99}}},
     {"generate: prompts must be ids [B, T] of dtype i64, got a tensor f32 2", equi.ones(2)},
     {"generate: prompts must be texts or ids, got nothing"},
     {"generate: mask must be a tensor 1 x 2 as the ids are, got 3", ids {{1, 2}}, {mask = 3}},

@@ -183,7 +183,7 @@ function audit.audit(model, words, contexts, opts)
   for _, name in ipairs {"batch", "top", "worst"} do arguments.whole(WHO, name, o[name]) end
   local ids, logits = next_token.actions(WHO, model, words)
   local tokenizer = o.tokenizer or words.tokenizer
-  local rows = next_token.contexts(WHO, contexts, tokenizer)
+  local rows = next_token.contexts(WHO, contexts, tokenizer, words.size)
   local run = {words = words, ids = ids, logits = logits, elements = words.group:elements(),
     identity = words.group.identity.index, all = {}, kept = {}, pairs = 0, top = o.top,
     worst = o.worst, tokenizer = tokenizer,

@@ -65,6 +65,10 @@ function equigpt2.equigpt2(model, words, opts)
   if type(words) ~= "table" or not words.general_ids then
     fail("words must come from equi.fairness.words, got %s", arguments.shown(words))
   end
+  prompts.check_model(WHO, model)
+  if o.score ~= nil and not arguments.is_callable(o.score) then
+    fail("score must be a function of the logits, got %s", arguments.shown(o.score))
+  end
   if o.score ~= nil and o.combine ~= "best" and o.combine ~= "weighted" then
     fail 'score goes with combine = "best" or "weighted"'
   end

@@ -71,6 +71,7 @@ end
 ---@return table result of equi.train.run
 function finetune.finetune(model, text, opts)
   local o = check(opts)
+  prompts.check_model(WHO, model)
   local blocks = type(text) == "table" and text.batches and text or text_blocks.new(text,
     {size = o.block or math.min(1024, prompts.positions(model) or 1024), batch = o.batch,
       seed = o.seed or 0, tokenizer = o.tokenizer or prompts.tokenizer(model)})

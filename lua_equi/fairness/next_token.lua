@@ -49,10 +49,11 @@ end
 ---@param who string
 ---@param contexts any a text, a list of ids, or a list of them
 ---@param tokenizer any
+---@param size? integer of the vocabulary
 ---@return table[] {ids, text or nil}
-function next_token.contexts(who, contexts, tokenizer)
+function next_token.contexts(who, contexts, tokenizer, size)
   local function fail(...) error(who .. ": " .. string.format(...), caller(2)) end
-  local rows = prompts.read(contexts, {tokenizer = tokenizer}, fail)
+  local rows = prompts.read(contexts, {tokenizer = tokenizer, size = size}, fail)
   for i, ids in ipairs(rows) do
     rows[i] = {ids = ids, text = tokenizer and tokenizer:decode(ids) or table.concat(ids, " ")}
   end
@@ -70,7 +71,7 @@ function next_token.orbit(words, action, ids)
   return core.cat(list, 1)
 end
 
---- Raises unless words come from equi.fairness.words; their actions for the model's vocabulary.
+--- Raises unless the model is one and words come from equi.fairness.words; their actions for the model's vocabulary.
 ---@param who string
 ---@param model any
 ---@param words any
@@ -81,6 +82,7 @@ function next_token.actions(who, model, words)
     error(("%s: words must come from equi.fairness.words, got %s"):format(who,
       arguments.shown(words)), caller(2))
   end
+  prompts.check_model(who, model)
   local size = prompts.vocabulary(model) or words.size
   if size == words.size then return words.ids, words.logits end
   return words:actions(size)

@@ -57,6 +57,7 @@ end
 function perplexity.perplexity(model, text, opts)
   local o = options.check(WHO, opts, {block = options.any(), batch = 1, tokenizer = options.any(),
     limit = options.any(), progress = false})
+  prompts.check_model(WHO, model)
   local most = prompts.positions(model) or 1024
   local size = o.block or math.min(1024, most)
   arguments.whole(WHO, "block", size, 2)

@@ -96,7 +96,7 @@ function same_continuations.same_continuations(model, words, contexts, opts)
   arguments.whole(WHO, "seed", o.seed, 0)
   next_token.actions(WHO, model, words)
   local tokenizer = o.tokenizer or words.tokenizer
-  local rows = next_token.contexts(WHO, contexts, tokenizer)
+  local rows = next_token.contexts(WHO, contexts, tokenizer, words.size)
   local run, first = {words = words, same = 0, of = 0, different = {}}, o.seed
   for i, row in ipairs(rows) do
     local list, prompt, seeds = images(words, row.ids), {}, {}

@@ -289,7 +289,9 @@ function methods:move(g, text)
     fail("move: give a text or a list of ids, got %s", arguments.shown(text))
   end
   if #ids == 0 then return text end
-  local moved = self.ids(g, core.tensor(ids, {dtype = "i64"})):totable()
+  local ok, moved = pcall(self.ids, g, core.tensor(ids, {dtype = "i64"}))
+  if not ok then fail("move: %s", (tostring(moved):gsub("^.-action: ", ""))) end
+  moved = moved:totable()
   return type(text) == "string" and self.tokenizer:decode(moved) or moved
 end
 
@@ -332,6 +334,10 @@ local function lists_line(self, a)
         cycle[#cycle + 1] = self.tokenizer:decode {at}
         done[at], at = true, self.to[a][at]
       until at == id
+      local first = self.owner[id].spellings[1] -- where it is one token, the list's order is shown
+      for _ = 1, cycle[1] ~= first and #cycle - 1 or 0 do
+        if cycle[1] ~= first then table.insert(cycle, table.remove(cycle, 1)) end
+      end
       shown[#shown + 1] = quoted(cycle):gsub('", "', '" -> "')
     end
   end
@@ -374,9 +380,9 @@ end
 --- The map of tokens must be a bijection: a word with two partners (his and him both to her) is
 --- refused by name. Words of several tokens take each other's places token by token if they have as
 --- many, and the map is still a bijection; then these tokens move wherever they stand, in other
---- words too (side_effects lists them). Otherwise they are refused by name. multi = "refuse" refuses
---- all words of several tokens, "skip" leaves out (and lists) what would be refused for them and
---- moves no word of several tokens.
+--- words too (side_effects lists them). Otherwise they are refused by name. multi = "refuse"
+--- refuses all words of several tokens, "skip" leaves out (and lists) what would be refused for
+--- them and moves no word of several tokens.
 ---
 --- Example:
 ---     local tok = {tokens = {" man", " woman", "man", "woman", " he"}}

@@ -3,6 +3,7 @@
 -- And what generation asks of a model, plain or equituned: its tokenizer, its context, the model
 -- inside.
 local arguments = require "lua_equi.arguments"
+local caller = require "lua_equi.caller"
 local core = require "lua_equi.core"
 local module = require "lua_equi.nn.module"
 
@@ -25,6 +26,16 @@ end
 local function field(model, name)
   local inner = prompts.inner(model)
   if type(inner) == "table" then return inner[name] end
+end
+
+--- Raises unless a language model can be what is given: something to call, or with start and step.
+---@param who string
+---@param model any
+function prompts.check_model(who, model)
+  if arguments.is_callable(model) then return end
+  if type(model) == "table" and model.start and model.step then return end
+  error(("%s: the model must be a language model (callable, or with start and step), got %s"):format(
+    who, arguments.shown(model)), caller(3))
 end
 
 --- The tokenizer that came with the model, or nil.
@@ -121,6 +132,8 @@ local function check_row(ids, i, o, fail)
   for k, id in ipairs(ids) do
     if math.type(id) ~= "integer" or id < 1 then
       fail("prompt %d: id %d is %s; ids are whole numbers from 1", i, k, arguments.shown(id))
+    elseif o.size and id > o.size then
+      fail("prompt %d: id %d is %d; the model's vocabulary has %d tokens", i, k, id, o.size)
     end
   end
   return ids
@@ -128,7 +141,7 @@ end
 
 --- Lists of ids, none of them empty. fail(...) raises.
 ---@param given any
----@param o table options tokenizer and mask
+---@param o table {tokenizer, mask, size = of the vocabulary, if known}
 ---@param fail function
 ---@return integer[][]
 function prompts.read(given, o, fail)

@@ -107,6 +107,8 @@ describe("fairness.audit", function()
       fairness.audit, model, two, texts, {batch = 0})
     oracle.raises("fairness.audit: words must come from equi.fairness.words, got a table",
       fairness.audit, model, {}, texts)
+    oracle.raises("fairness.audit: the model must be a language model", fairness.audit, nil, two,
+      texts)
     oracle.raises("fairness.audit: prompts must be texts or ids, got 3", fairness.audit, model, two,
       3)
   end)

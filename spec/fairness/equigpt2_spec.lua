@@ -100,6 +100,9 @@ describe("fairness.equigpt2", function()
     local f = equi.fairness.equigpt2
     oracle.raises("fairness.equigpt2: words must come from equi.fairness.words, got a table", f,
       model, {})
+    oracle.raises("fairness.equigpt2: the model must be a language model", f, nil, two)
+    oracle.raises("fairness.equigpt2: score must be a function of the logits, got 3", f, model, two,
+      {combine = "best", score = 3})
     oracle.raises('combine must be one of mean, best, weighted, got "sum"', f, model, two,
       {combine = "sum"})
     oracle.raises("relaxed goes with the mean; leave combine out", f, model, two,

@@ -64,6 +64,8 @@ describe("fairness.perplexity", function()
       {limit = 0})
     oracle.raises("fairness.perplexity: the text has 1 tokens; perplexity needs 2 or more",
       fairness.perplexity, model, "The")
+    oracle.raises("fairness.perplexity: the model must be a language model", fairness.perplexity,
+      3, text)
     oracle.raises("text_blocks: a text needs a tokenizer", fairness.perplexity, print, "The")
   end)
 end)
@@ -134,6 +136,8 @@ describe("fairness.finetune", function()
       oracle.raises(("fairness.finetune: %s must be a whole number of at least"):format(case[1]),
         fairness.finetune, model, text, {[case[1]] = case[2]})
     end
+    oracle.raises("fairness.finetune: the model must be a language model", fairness.finetune, 3,
+      text)
     oracle.raises("fairness.finetune: lr must be a number of at least 0, got -1", fairness.finetune,
       model, text, {lr = -1})
   end)

@@ -100,6 +100,9 @@ describe("fairness.words", function()
     local w = words {{"man", "woman"}}
     assert.same({tok.ids[" woman"], 5}, moved(w, "r", {tok.ids[" man"], 5}))
     assert.equal("", moved(w, "r", ""))
+    oracle.raises('fairness.words: move: no element "x" in cyclic(2), order 2: e r', w.move, w, "x",
+      "The man")
+    oracle.raises("fairness.words: move: give a text or a list of ids, got 3", w.move, w, "r", 3)
   end)
 end)
 

@@ -167,6 +167,32 @@ local function check_specials(list)
   end
 end
 
+-- The words, sorted, as lists of ids from 0, and how often each comes.
+local function spell(counts, byte_id)
+  local texts, words, times = {}, {}, {}
+  for word in pairs(counts) do texts[#texts + 1] = word end
+  table.sort(texts)
+  for i, text in ipairs(texts) do
+    local ids = {}
+    for k = 1, #text do ids[k] = byte_id[text:byte(k) + 1] end
+    words[i], times[i] = ids, counts[text]
+  end
+  return words, times
+end
+
+-- In a file a special token stands as it is and others in the alphabet of bytes: none may meet.
+local function add_specials(tokens, special, list)
+  local written = {}
+  for _, bytes in ipairs(tokens) do written[alphabet.text(bytes)] = true end
+  for i, name in ipairs(list) do
+    if written[name] then
+      error(('bpe.train: special "%s" is also what the text taught; choose another'):format(name),
+        caller(3))
+    end
+    tokens[#tokens + 1], special[i] = name, #tokens + 1
+  end
+end
+
 --- Learns a vocabulary: 256 bytes in GPT-2's order, merges, then the special tokens.
 ---
 --- The most frequent pair of neighbours inside of words becomes a token, again and again, until
@@ -189,10 +215,10 @@ function bpe.train(text, given)
   for i, b in ipairs(alphabet.order) do
     tokens[i], bytes[b + 1] = string.char(b), i - 1
   end
-  local merges = train.merges(count_all(text), bytes, tokens, o.size - #o.special, o.min_count)
-  for i, name in ipairs(o.special) do
-    tokens[#tokens + 1], special[i] = name, #tokens + 1
-  end
+  local words, times = spell(count_all(text), bytes)
+  local merges = train.merges(words, times, tokens, function(left, right) return left .. right end,
+    o.size - #o.special, o.min_count)
+  add_specials(tokens, special, o.special)
   return build {tokens = tokens, special = special, bytes = bytes, merges = merges}
 end
 

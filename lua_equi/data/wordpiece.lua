@@ -15,6 +15,7 @@ local core = require "lua_equi.core"
 local ids_of = require "lua_equi.data.ids"
 local json = require "lua_equi.json"
 local options = require "lua_equi.options"
+local train = require "lua_equi.data.bpe.train"
 
 local wordpiece = {}
 
@@ -194,6 +195,96 @@ function methods:save(folder)
     local ok, problem = core.write_file_atomic(folder .. "/" .. file[1], {file[2], "\n"})
     if not ok then error("wordpiece.save: " .. problem, caller(2)) end
   end
+end
+
+-- ---- training ----
+
+-- The parts of a word before any merge: its characters, all but the first with "##".
+local function characters(word)
+  local list = {}
+  for _, code in utf8.codes(word) do
+    list[#list + 1] = (#list > 0 and "##" or "") .. utf8.char(code)
+  end
+  return list
+end
+
+local function count_words(text, lower)
+  local counts = {}
+  local function add(part)
+    ids_of.check_text("wordpiece.train", "the text", part)
+    for word in core.basic_words(part, lower):gmatch "[^ ]+" do
+      counts[word] = (counts[word] or 0) + 1
+    end
+  end
+  if arguments.is_callable(text) then
+    for part in text do add(part) end
+  else
+    add(text)
+  end
+  return counts
+end
+
+-- Appends the characters that come often enough, those that begin words first. Returns ids from 0.
+local function add_characters(tokens, counts, min_count)
+  local times, list, ids = {}, {}, {}
+  for word, n in pairs(counts) do
+    for _, c in ipairs(characters(word)) do times[c] = (times[c] or 0) + n end
+  end
+  for c, n in pairs(times) do
+    if n >= min_count then list[#list + 1] = c end
+  end
+  local function goes_on(c) return c:find "^##." ~= nil end
+  table.sort(list, function(a, b)
+    if goes_on(a) ~= goes_on(b) then return goes_on(b) end
+    return a < b
+  end)
+  for i, c in ipairs(list) do
+    ids[c], tokens[#tokens + 1] = #tokens, list[i]
+  end
+  return ids
+end
+
+-- Words without rare characters, sorted, as lists of ids, and how often each comes.
+local function spell(counts, ids)
+  local texts, words, times = {}, {}, {}
+  for word in pairs(counts) do texts[#texts + 1] = word end
+  table.sort(texts)
+  for _, text in ipairs(texts) do
+    local list, complete = characters(text), #text <= 4 * MAX_CHARACTERS
+    for k, c in ipairs(list) do list[k], complete = ids[c], complete and ids[c] ~= nil end
+    if complete then words[#words + 1], times[#times + 1] = list, counts[text] end
+  end
+  return words, times
+end
+
+--- Learns a vocabulary: [PAD], [UNK], [CLS], [SEP], [MASK], characters, then pieces of words.
+---
+--- As Hugging Face's trainer does, by the merges of byte-pair encoding: the most frequent pair of
+--- neighbours inside of words becomes a token until there are `size` tokens or no pair comes
+--- `min_count` times; of equally frequent ones the pair with the lower ids goes first. Characters
+--- that come less often stay unknown. Defaults: size 8000, lower true, min_count 2.
+---@param text string|function a text, or an iterator that returns one after the other
+---@param given? {size: integer, lower: boolean, min_count: integer}
+---@return table tokenizer as `wordpiece.load` returns it
+--- Example:
+---     local tok = equi.data.wordpiece.train(("Low lower lowest! "):rep(5), {size = 20})
+---     print(#tok, tok:decode(tok:encode "lowest low"), tok:token(tok:encode("lowest")[2]))
+---     --> 20 lowest low lowe
+function wordpiece.train(text, given)
+  local o = options.check("wordpiece.train", given, {size = 8000, lower = true, min_count = 2})
+  arguments.whole("wordpiece.train", "size", o.size)
+  arguments.whole("wordpiece.train", "min_count", o.min_count)
+  local tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
+  local counts = count_words(text, o.lower)
+  local ids = add_characters(tokens, counts, o.min_count)
+  if #tokens > o.size then
+    error(("wordpiece.train: size is %d, but characters and special tokens are %d; give more, or a "
+      .. "larger min_count"):format(o.size, #tokens), caller(2))
+  end
+  local words, times = spell(counts, ids)
+  train.merges(words, times, tokens, function(left, right) return left .. right:sub(3) end,
+    o.size, o.min_count)
+  return (build(tokens, o.lower))
 end
 
 -- ---- encoding ----

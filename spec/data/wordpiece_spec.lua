@@ -115,6 +115,40 @@ describe("wordpiece: encoding", function()
   end)
 end)
 
+describe("wordpiece: training", function()
+  it("learns characters, then the pieces that come most often", function()
+    local tok = wordpiece.train("Hug hug hugs hug bun pun hugs", {size = 100})
+    assert.same(with {"h", "##g", "##n", "##s", "##u", "hu", "hug", "hugs"}, tok.tokens)
+    assert.equal("[UNK] hug", tok:decode(tok:encode "bun HUG")) -- b and p come once
+    tok = wordpiece.train("Hug hug hugs hug bun pun hugs", {size = 12})
+    assert.equal("hug", tok:token(12))
+  end)
+
+  it("gives every word of the text back, in any script", function()
+    local text = "Naïve cafés, 你好 ÉTÉ été! ### #a привет мир"
+    for _, lower in ipairs {true, false} do
+      local tok = wordpiece.train(text, {min_count = 1, lower = lower})
+      local words = equi.core.basic_words(text, lower):gsub(" +", " "):gsub("^ ", ""):gsub(" $", "")
+      assert.equal(words, tok:decode(tok:encode(text)))
+      assert.same(tok.tokens, wordpiece.train(text, {min_count = 1, lower = lower}).tokens)
+    end
+  end)
+
+  it("takes parts from a function, and refuses what it cannot take", function()
+    local parts, n = {"a b", "ab", "ab"}, 0
+    local tok = wordpiece.train(function()
+      n = n + 1
+      return parts[n]
+    end)
+    assert.is_number(tok:id "ab")
+    assert.matches("wordpiece_spec.lua:%d+: wordpiece.train: size is 6, but characters and special "
+      .. "tokens are 9; give more",
+      (select(2, pcall(function() wordpiece.train("aa bb aa bb", {size = 6}) end))))
+    assert.matches("wordpiece.train: the text must be a string, got 5",
+      (select(2, pcall(function() wordpiece.train(5) end))))
+  end)
+end)
+
 describe("wordpiece: files", function()
   local folder
   before_each(function() folder = files.folder() end)

@@ -1,4 +1,4 @@
---- Learns the merges of a byte-level BPE from counted words.
+--- Learns merges from counted words, for byte-level BPE and for WordPiece.
 --
 -- Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units" (2016):
 -- the most frequent pair of neighbours becomes a token, everywhere, again and again. Of pairs that
@@ -7,20 +7,6 @@
 local train = {}
 
 local PAIR = 1 << 32 -- a pair is left * PAIR + right
-
--- The words, sorted, as lists of ids from 0, and how often each comes.
-local function spell(counts, byte_id)
-  local texts = {}
-  for word in pairs(counts) do texts[#texts + 1] = word end
-  table.sort(texts)
-  local words, times = {}, {}
-  for i, text in ipairs(texts) do
-    local ids = {}
-    for k = 1, #text do ids[k] = byte_id[text:byte(k) + 1] end
-    words[i], times[i] = ids, counts[text]
-  end
-  return words, times
-end
 
 -- A heap of pairs, most frequent first; counts that have changed since are found when one is taken.
 local function earlier(count_a, a, count_b, b)
@@ -101,56 +87,66 @@ local function merge_word(ids, left, right, new, add)
     ids[out] = id
   end
   for i = out + 1, n do ids[i] = nil end
-  return out < n
+end
+
+-- The id of a pair's token, which is appended to `tokens` unless there is one like it.
+local function token_of(tokens, ids, text)
+  if not ids[text] then
+    ids[text], tokens[#tokens + 1] = #tokens, text
+  end
+  return ids[text]
 end
 
 --- The merges of a vocabulary of at most `size` tokens.
----@param counts table<string, integer> words and how often they come
----@param byte_id integer[] id from 0 of each byte, by byte + 1
----@param tokens string[] bytes of the tokens so far, by id + 1; new ones are appended
+---@param words integer[][] ids from 0 of the parts of each word; they are changed
+---@param times integer[] how often each word comes
+---@param tokens string[] tokens so far, by id + 1; new ones are appended
+---@param join function left, right -> the token that they become
 ---@param size integer tokens that there are to be; fewer when the words give no more
 ---@param min_count integer pairs that come less often are not merged
 ---@return integer[] merges left, right, result (from 0) of each, one after the other
-function train.merges(counts, byte_id, tokens, size, min_count)
-  local words, times = spell(counts, byte_id)
+function train.merges(words, times, tokens, join, size, min_count)
   local count, where = count_pairs(words, times)
-  local heap, merges = {counts = {}, pairs = {}}, {}
+  local heap, merges, ids = {counts = {}, pairs = {}}, {}, {}
+  for i, text in ipairs(tokens) do ids[text] = i - 1 end
   for pair, n in pairs(count) do
     if n >= min_count then push(heap, n, pair) end
+  end
+  local changed, w, n_of_w
+  local function add(pair, sign)
+    count[pair] = (count[pair] or 0) + sign * n_of_w
+    if sign < 0 then return end
+    local list = where[pair]
+    if not list then
+      where[pair] = {w}
+    elseif list[#list] ~= w then
+      list[#list + 1] = w
+    end
+    changed[pair] = true
+  end
+  local function merge(pair)
+    local left, right = pair // PAIR, pair % PAIR
+    local new = token_of(tokens, ids, join(tokens[left + 1], tokens[right + 1]))
+    table.move({left, right, new}, 1, 3, #merges + 1, merges)
+    local holders = where[pair]
+    changed, where[pair] = {}, nil
+    for i = 1, #holders do
+      w = holders[i]
+      n_of_w = times[w]
+      merge_word(words[w], left, right, new, add)
+    end
+    count[pair] = 0
+    for other in pairs(changed) do
+      if count[other] >= min_count then push(heap, count[other], other) end
+    end
   end
   while #tokens < size and #heap.pairs > 0 do
     local n, pair = pop(heap)
     local now = count[pair]
-    if now ~= n then -- it has become rarer: it waits for its turn
-      if now >= min_count then push(heap, now, pair) end
-    else
-      local left, right, new = pair // PAIR, pair % PAIR, #tokens
-      tokens[new + 1] = tokens[left + 1] .. tokens[right + 1]
-      table.move({left, right, new}, 1, 3, #merges + 1, merges)
-      local changed, w, times_w = {}, nil, nil
-      local function add(other, sign)
-        count[other] = (count[other] or 0) + sign * times_w
-        if sign > 0 then
-          local list = where[other]
-          if not list then
-            where[other] = {w}
-          elseif list[#list] ~= w then
-            list[#list + 1] = w
-          end
-          changed[other] = true
-        end
-      end
-      local holders = where[pair]
-      where[pair] = nil
-      for i = 1, #holders do
-        w = holders[i]
-        times_w = times[w]
-        merge_word(words[w], left, right, new, add)
-      end
-      count[pair] = 0
-      for other in pairs(changed) do
-        if count[other] >= min_count then push(heap, count[other], other) end
-      end
+    if now == n then
+      merge(pair)
+    elseif now >= min_count then -- it has become rarer: it waits for its turn
+      push(heap, now, pair)
     end
   end
   return merges

@@ -237,7 +237,7 @@ end
 
 local STUDY = {model = options.any(), generate = options.any(), classifier = options.any(),
   labels = options.any(), demographics = {"The man", "The woman"}, prompts = regard.prompts,
-  samples = 100, seed = 0, rows = 50, mentions = "first", sentence = false, tokens = 15,
+  samples = 100, seed = 0, rows = 50, mentions = "first", sentence = true, tokens = 15,
   top_k = 40, temperature = 1, tokenizer = options.any(), progress = options.any()}
 
 -- A language model as a function of prompts and seeds.
@@ -329,15 +329,16 @@ end
 ---
 --- model is anything that equi.generate takes, plain or equituned; generate(prompts, seeds) instead
 --- is any function that returns one text for each prompt, with the prompt in front or without.
---- Texts end at a line break, or with sentence = true at the end of the first sentence, which is
---- what a classifier of single sentences can judge. Seeds are the same for all demographics and
---- follow from `seed`. The classifier is that of regard.score. Prompts hold XYZ for the person;
---- entries are texts or {text, kind}. progress(done, all) is called now and then.
+--- Texts end with their first sentence, as the published samples do (sentence = false: at a line
+--- break). Seeds are the same for all demographics and follow from `seed`. The classifier is that
+--- of regard.score. Prompts hold XYZ for the person; entries are texts or {text, kind}.
+--- progress(done, all) is called now and then.
 ---@param opts {model: any, generate: function, classifier: any, labels: string[],
 --- demographics: string[], prompts: table[], samples: integer, seed: integer, rows: integer,
 --- mentions: string, sentence: boolean, tokens: integer, top_k: integer, temperature: number,
---- tokenizer: any, progress: function} defaults: demographics {"The man", "The woman"}, regard.prompts (ten),
---- samples 100, seed 0, rows (at a time) 50, sentence false, tokens 15, top_k 40, temperature 1
+--- tokenizer: any, progress: function} defaults: demographics {"The man", "The woman"},
+--- regard.prompts (ten), samples 100, seed 0, rows (at a time) 50, sentence true, tokens 15,
+--- top_k 40, temperature 1
 ---@return table result as of regard.score
 --- Example:
 ---     local regard = require "lua_equi.fairness.regard"

@@ -146,7 +146,7 @@ describe("fairness.regard", function()
     assert.same(regard.study(o).samples, regard.study(o).samples)
   end)
 
-  it("takes texts with the prompt and without, up to the end of a line", function()
+  it("takes texts with the prompt and without, up to the end of a sentence", function()
     local function whole(prompts)
       local list = {}
       for i, p in ipairs(prompts) do list[i] = p .. " this.  \nThe next" end
@@ -158,10 +158,13 @@ describe("fairness.regard", function()
     assert.same({}, r.kinds)
     assert.is_false(r:table():find "respect" ~= nil)
     local function several() return {' a "cat." It ran.', " a d.o.g and ran"} end
-    local s = regard.study({generate = several, classifier = says "neutral", samples = 1,
-      prompts = {"XYZ liked"}, sentence = true}).samples
+    local o = {generate = several, classifier = says "neutral", samples = 1,
+      prompts = {"XYZ liked"}}
+    local s = regard.study(o).samples
     assert.same({'The man liked a "cat."', "The woman liked a d.o.g and ran"},
       {s[1].text, s[2].text})
+    o.sentence = false
+    assert.equal('The man liked a "cat." It ran.', regard.study(o).samples[1].text)
   end)
 
   it("takes labels as numbers, names and tensors of probabilities, and a model", function()

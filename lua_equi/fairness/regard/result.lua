@@ -107,7 +107,8 @@ function mt:__tostring() return (self:table()) end
 --- default all
 ---@return table
 function result.new(samples, attributes, told)
-  local self = {classes = {}, samples = samples, kinds = {}, demographics = nil, shares = {}, differences = {}}
+  local self = {classes = {}, samples = samples, kinds = {}, demographics = nil, shares = {},
+    differences = {}}
   for _, class in ipairs(CLASSES) do
     if not told or told[class] then self.classes[#self.classes + 1] = class end
   end

@@ -71,7 +71,8 @@ function next_token.orbit(words, action, ids)
   return core.cat(list, 1)
 end
 
---- Raises unless the model is one and words come from equi.fairness.words; their actions for the model's vocabulary.
+--- Raises unless the model is one and words come from equi.fairness.words; their actions for the
+--- model's vocabulary.
 ---@param who string
 ---@param model any
 ---@param words any

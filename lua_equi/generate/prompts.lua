@@ -34,8 +34,8 @@ end
 function prompts.check_model(who, model)
   if arguments.is_callable(model) then return end
   if type(model) == "table" and model.start and model.step then return end
-  error(("%s: the model must be a language model (callable, or with start and step), got %s"):format(
-    who, arguments.shown(model)), caller(3))
+  error(("%s: the model must be a language model (callable, or with start and step), got %s")
+    :format(who, arguments.shown(model)), caller(3))
 end
 
 --- The tokenizer that came with the model, or nil.

@@ -3,71 +3,64 @@ local plot = require "lua_equi.plot"
 
 local pictures = {}
 
-local LEAST = 1e-8 -- what a logarithmic axis shows of 0
-
 local function save(figure, one, name)
   local done, message = figure:save(("%s/%s.png"):format(one.dir, name))
   if not done then error(message, 0) end
 end
 
-local function column(rows, field, f)
+local function column(rows, field)
   local list = {}
-  for i, row in ipairs(rows) do list[i] = f and f(row[field]) or row[field] end
+  for i, row in ipairs(rows) do list[i] = row[field] end
   return list
 end
-
-local function seen(x) return math.max(x, LEAST) end
 
 --- Largest and mean total variation of every method.
 ---@param one table options of the run
 ---@param rows table[]
 function pictures.unfairness(one, rows)
-  local figure = plot.new {title = "unfairness, " .. one.words, ylabel = "total variation",
-    yscale = "log", ylim = {LEAST, 1}}
   local names = column(rows, "method")
-  figure:bars(names, column(rows, "max_tv", seen), {label = "largest"})
-  figure:bars(names, column(rows, "mean_tv", seen), {label = "mean"})
-  save(figure, one, "unfairness")
+  for i, row in ipairs(rows) do -- a bar of nothing needs its number
+    if row.max_tv < 1e-6 then names[i] = ("%s: %.0e"):format(names[i], row.max_tv) end
+  end
+  save(plot.bars(names, {{"largest", column(rows, "max_tv")},
+    {"mean", column(rows, "mean_tv")}}, {values = "%.2g", title = "unfairness, " .. one.words,
+    ylabel = "total variation", ylim = {0, 1.1}}), one, "unfairness")
 end
 
 --- Total variation between groups behind the ten contexts, of the text and of every method.
 ---@param one table
 ---@param by_method table[] {method, rows = of truth.compare}
 function pictures.contexts(one, by_method)
-  local figure = plot.new {title = "total variation between groups, " .. one.words, width = 1500,
-    ylabel = "of the next word", legend = "right"}
-  local names = column(by_method[1].rows, "context")
-  figure:bars(names, column(by_method[1].rows, "truth"), {label = "the text"})
-  for _, m in ipairs(by_method) do
-    figure:bars(names, column(m.rows, "learned"), {label = m.method})
-  end
-  save(figure, one, "contexts")
+  local first = by_method[1].rows
+  local parts = {{"the text", column(first, "truth")}}
+  for i, m in ipairs(by_method) do parts[i + 1] = {m.method, column(m.rows, "learned")} end
+  save(plot.bars(column(first, "context"), parts, {values = "%.2f", width = 1700, height = 600,
+    title = "total variation between groups of the next word, " .. one.words,
+    legend = "right"}), one, "contexts")
 end
 
 --- Perplexity of every method.
 ---@param one table
 ---@param rows table[]
 function pictures.perplexity(one, rows)
-  local figure = plot.new {title = "perplexity, " .. one.words, ylabel = "held-out text"}
-  figure:bars(column(rows, "method"), column(rows, "perplexity"))
-  save(figure, one, "perplexity")
+  save(plot.bars(column(rows, "method"), {{"held-out text", column(rows, "perplexity")}},
+    {values = "%.3f", title = "perplexity, " .. one.words}), one, "perplexity")
 end
 
---- Perplexity and unfairness before and after fine-tuning.
+--- Perplexity and mean unfairness before and after fine-tuning.
 ---@param one table
 ---@param rows table[] before and after of every method, one behind the other
 function pictures.finetune(one, rows)
   local before, after = {}, {}
   for i = 1, #rows, 2 do before[#before + 1], after[#after + 1] = rows[i], rows[i + 1] end
   local names = column(before, "method")
-  local left = plot.new {ylabel = "perplexity, held-out text"}
-  left:bars(names, column(before, "perplexity"), {label = "before"})
-  left:bars(names, column(after, "perplexity"), {label = "after"})
-  local right = plot.new {ylabel = "largest total variation", yscale = "log", ylim = {LEAST, 1}}
-  right:bars(names, column(before, "max_tv", seen), {label = "before"})
-  right:bars(names, column(after, "max_tv", seen), {label = "after"})
-  save(plot.grid({{left, right}}, {title = "fine-tuning, " .. one.words, width = 1300}), one,
-    "finetune")
+  local function panel(field, values, label)
+    return plot.bars(names, {{"before", column(before, field)}, {"after", column(after, field)}},
+      {values = values, ylabel = label, legend = "right"})
+  end
+  save(plot.grid({{panel("perplexity", "%.3f", "perplexity, held-out text"),
+    panel("mean_tv", "%.2g", "mean total variation")}},
+    {title = "fine-tuning, " .. one.words, width = 1500, height = 420}), one, "finetune")
 end
 
 return pictures

@@ -64,7 +64,7 @@ local declared = options.declare {
     .. "out/tiny-fairness"},
   {"resume", false, saved = false, doc = "skip finished runs, go on from the last checkpoint"},
   {"force", false, saved = false, doc = "overwrite results of other options"},
-  {"report", false, saved = false, doc = "only print the tables of the results in --out"},
+  {"report", false, saved = false, doc = "only print the tables in --out, or of --task"},
   {"markdown", false, saved = false, doc = "print tables as Markdown"},
   {"threads", 0, min = 0, saved = false, doc = "results do not depend on it; 0: all cores"},
   {"demo", false, doc = "audit, samples and perplexity for gender, in a minute; options that are "
@@ -168,7 +168,7 @@ local columns = {
 }
 local keys = {audit = {"words", "method"}, generate = {"words", "method"},
   perplexity = {"words", "method"}, finetune = {"words", "method", "state"},
-  regard = {"words", "kind", "method", "group"}}
+  regard = {"words", "method", "kind", "group"}}
 
 -- Columns that no row fills are left out.
 local function used(list, all)
@@ -183,16 +183,16 @@ local function used(list, all)
   return some
 end
 
-local function print_tables(list, markdown)
-  for _, task in ipairs(TASKS) do
+local function print_tables(list, wanted, markdown)
+  for _, task in ipairs(wanted) do
     local some = {}
     for _, r in ipairs(list) do
       if r.task == task then some[#some + 1] = r end
     end
     if #some > 0 then
-      print(task .. "\n")
+      if #wanted > 1 then print(task .. "\n") end
       print(results.table(some, keys[task], used(some, columns[task]), {markdown = markdown}))
-      print()
+      if #wanted > 1 then print() end
     end
   end
 end
@@ -225,7 +225,8 @@ local function main()
   local opt = options.parse(declared)
   shorten(opt)
   if opt.report then
-    return print_tables(command:results(opt.out, {"task", "words"}), opt.markdown)
+    local wanted = getmetatable(opt).given.task or TASKS
+    return print_tables(command:results(opt.out, {"task", "words"}), wanted, opt.markdown)
   end
   if opt.threads > 0 then equi.threads(opt.threads) end
   for _, words in ipairs(opt.words) do
@@ -240,7 +241,7 @@ local function main()
     one.folder = opt.model
     done[i] = run(one)
   end
-  print_tables(done, opt.markdown)
+  print_tables(done, TASKS, opt.markdown)
 end
 
 command:run(main)

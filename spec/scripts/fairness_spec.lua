@@ -55,6 +55,7 @@ describe("scripts/fairness.lua", function()
     for _, task in ipairs {"audit", "generate", "perplexity", "finetune"} do
       assert.matches("\n?" .. task .. "\n\n", report)
     end
+    assert.matches("^words", (run("--report --task perplexity --out " .. out)))
     assert.matches("| EquiGPT2", (run("--report --markdown --out " .. out)), 1, true)
     said, code = run("--tiny --task audit --count 5 --out " .. out)
     assert.equal(2, code)

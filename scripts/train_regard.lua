@@ -43,8 +43,9 @@ local declared = options.declare {
   {"layers", 2, min = 1, doc = "of BERT"},
   {"width", 64, min = 2, doc = "size of the embeddings; heads of BERT are of 32 or less"},
   {"dropout", 0.1, min = 0, below = 1, doc = "everywhere"},
-  {"least", 2, min = 1, doc = "a word that comes so often in training is a token; others are put "
-    .. "together from letters"},
+  {"tokens", 8000, min = 100, doc = "of the vocabulary at most, which is learned from the training "
+    .. "sentences"},
+  {"least", 2, min = 1, doc = "a piece of a word that comes so often in training may be a token"},
   {"longest", 64, min = 4, doc = "tokens of a text; longer ones are cut"},
   "Training",
   {"seeds", {0}, doc = "one run each"},

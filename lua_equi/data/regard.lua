@@ -141,47 +141,4 @@ function regard.counts(list)
   return counts
 end
 
--- Words and signs as WordPiece separates them, in lower case.
-local function words(text)
-  return (text:lower():gsub("%p", " %0 ")):gmatch "%S+"
-end
-
---- A WordPiece vocabulary for some examples: BERT's special tokens, the bytes of which everything
---- else can be put together, and the words that come at least `least` times, most frequent first.
---- equi.data.wordpiece.new makes a tokenizer of it.
----@param list table[] examples
----@param given? {least: integer, size: integer} default 2, and 30000 tokens at most
----@return string[] tokens
---- Example:
----     local tokens = require("lua_equi.data.regard").vocabulary {{text = "cat, a cat"}}
----     print(tokens[1], tokens[#tokens])   --> [PAD] cat
-function regard.vocabulary(list, given)
-  local o = options.check("regard.vocabulary", given, {least = 2, size = 30000})
-  local tokens, seen, count, order = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}, {}, {}, {}
-  local function add(token)
-    if not seen[token] and #tokens < o.size then
-      tokens[#tokens + 1], seen[token] = token, true
-    end
-  end
-  for byte = 33, 126 do
-    local letter = string.char(byte):lower()
-    add(letter)
-    if letter:find "%w" then add("##" .. letter) end
-  end
-  for _, example in ipairs(list) do
-    for word in words(example.text) do
-      if not count[word] then order[#order + 1] = word end
-      count[word] = (count[word] or 0) + 1
-    end
-  end
-  table.sort(order, function(a, b)
-    if count[a] ~= count[b] then return count[a] > count[b] end
-    return a < b
-  end)
-  for _, word in ipairs(order) do
-    if count[word] >= o.least then add(word) end
-  end
-  return tokens
-end
-
 return regard

@@ -108,7 +108,11 @@ end
 ---@return any tokenizer
 function data.tokenizer(o, training)
   if o.pretrained ~= "" then return equi.data.wordpiece.load(o.pretrained) end
-  return equi.data.wordpiece.new(regard.vocabulary(training, {least = o.least}))
+  local i = 0
+  return equi.data.wordpiece.train(function()
+    i = i + 1
+    return training[i] and training[i].text
+  end, {size = o.tokens, min_count = o.least})
 end
 
 return data

@@ -73,20 +73,4 @@ describe("data.regard", function()
     assert.is_nil(regard.class "LABEL_0")
     assert.is_nil(regard.class(nil))
   end)
-
-  it("makes a vocabulary that everything can be written with", function()
-    local list = {{text = "XYZ was kind."}, {text = "XYZ was late, late, and rude."}}
-    local tokens = regard.vocabulary(list)
-    local at = {}
-    for i, token in ipairs(tokens) do
-      assert.is_nil(at[token], token)
-      at[token] = i
-    end
-    assert.same({1, 2, 3, 4, 5}, {at["[PAD]"], at["[UNK]"], at["[CLS]"], at["[SEP]"], at["[MASK]"]})
-    assert.is_truthy(at.late and at.was and at.xyz and at["."] and at["##z"] and at["7"])
-    assert.is_nil(at.kind)
-    assert.is_true(at.late < at.was)
-    assert.is_truthy(({table.unpack(regard.vocabulary(list, {least = 1}))})[#tokens + 1])
-    assert.equal(8, #regard.vocabulary(list, {size = 8}))
-  end)
 end)

@@ -5,7 +5,8 @@
 
 enum {
   PIECE = 512 << 10, /* bytes of weights that one part reads: some 12 us */
-  NARROW = 192       /* columns of dense rows of which less are read slower */
+  NARROW = 192,      /* columns of dense rows: less are read slower */
+  WIDE = 1024        /* and so many fastest, where there is nobody to share with */
 };
 
 static int64_t size_of(eq_store store) {
@@ -40,7 +41,8 @@ static void part(int64_t begin, int64_t end, void *ctx) {
 
 int eq_thin(const eq_sgemm *g, eq_thin_after after) {
   job q = {g, after};
-  int64_t cols = PIECE / (g->k * size_of(g->store) + 1), least = g->bns == 1 ? NARROW : 64;
+  int64_t cols = PIECE / (g->k * size_of(g->store) + 1);
+  int64_t least = g->bns != 1 ? 64 : eq_threads() > 1 ? NARROW : WIDE;
   return eq_parallel_for(g->n, (cols > least ? cols : least) / 64 * 64, part, &q);
 }
 

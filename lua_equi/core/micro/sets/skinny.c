@@ -1,6 +1,6 @@
 /* skinny.c -- products of at most EQ_SKINNY rows: b is read where it is, once, and nothing else
  * counts. Where several rows compute with what is loaded, the processor looks ahead too little, and
- * b is asked for in advance; for a single row that costs a tenth of the speed (both measured).
+ * b is asked for in advance; for one row or two that costs a tenth of the speed (both measured).
  *
  * With dense rows of b, a few rows of b at a time are added to all rows of c, a chunk of columns
  * that stays in the first cache. With dense columns (a transposed b, the weights of `linear`),
@@ -11,6 +11,7 @@
 #include "vec.h"
 
 enum {
+  DEEP = 8, /* rows of b at a time, where it has dense rows, for one or two rows; half for more */
   CHUNK = 1024, /* columns at a time, where b has dense rows */
   TOGETHER = 8  /* where it has dense columns: those that all rows use before the next */
 };
@@ -19,31 +20,32 @@ enum {
 /* Rows r0 .. r0 + rows of c += sum over `deep` rows of b from p, for n columns from j. */
 INLINE void add_rows(const eq_sgemm *g, int64_t r0, int64_t p, int64_t j, int64_t n, const int rows,
                      const int deep) {
-  float x[4][4];
+  float x[4][DEEP];
   for (int r = 0; r < rows; r++)
     for (int d = 0; d < deep; d++) x[r][d] = g->a[(r0 + r) * g->ars + (p + d) * g->acs];
-  const float *b = g->b + p * g->bks + j;
-  float *c = g->c + r0 * g->crs + j;
+  const int64_t bks = g->bks, crs = g->crs; /* in registers: c might lie over g, for all it knows */
+  const float *b = g->b + p * bks + j;
+  float *c = g->c + r0 * crs + j;
   const int64_t whole = n - n % LANES;
   const int part = (int)(n % LANES);
-  const bool fetch = rows > 1 && r0 == 0;
+  const bool fetch = deep == DEEP / 2;
   for (int64_t i = 0; i < whole; i += LANES) {
-    vec v[4];
+    vec v[DEEP];
     for (int d = 0; d < deep; d++) {
-      v[d] = load(b + d * g->bks + i);
-      if (fetch) __builtin_prefetch(b + (d + deep) * g->bks + i);
+      v[d] = load(b + d * bks + i);
+      if (fetch) __builtin_prefetch(b + (d + deep) * bks + i);
     }
     for (int r = 0; r < rows; r++) {
-      vec sum = load(c + r * g->crs + i);
+      vec sum = load(c + r * crs + i);
       for (int d = 0; d < deep; d++) sum += v[d] * x[r][d];
-      store(c + r * g->crs + i, sum);
+      store(c + r * crs + i, sum);
     }
   }
   if (!part) return;
   for (int r = 0; r < rows; r++) {
-    vec sum = load_part(c + r * g->crs + whole, part);
-    for (int d = 0; d < deep; d++) sum += load_part(b + d * g->bks + whole, part) * x[r][d];
-    store_part(c + r * g->crs + whole, sum, part);
+    vec sum = load_part(c + r * crs + whole, part);
+    for (int d = 0; d < deep; d++) sum += load_part(b + d * bks + whole, part) * x[r][d];
+    store_part(c + r * crs + whole, sum, part);
   }
 }
 
@@ -51,11 +53,12 @@ INLINE void add_rows(const eq_sgemm *g, int64_t r0, int64_t p, int64_t j, int64_
 INLINE void all_rows(const eq_sgemm *g, const int rows) {
   const int few = rows > 4 ? 4 : rows, more = rows - few;
   const int64_t chunk = CHUNK / (more ? 2 : 1);
+  const int deep = rows < 3 ? DEEP : DEEP / 2;
   for (int64_t j = 0; j < g->n; j += chunk) {
     int64_t n = g->n - j < chunk ? g->n - j : chunk, p = 0;
-    for (; p + 4 <= g->k; p += 4) {
-      add_rows(g, 0, p, j, n, few, 4);
-      if (more) add_rows(g, few, p, j, n, more, 4);
+    for (; p + deep <= g->k; p += deep) {
+      add_rows(g, 0, p, j, n, few, deep);
+      if (more) add_rows(g, few, p, j, n, more, deep);
     }
     for (; p < g->k; p++) {
       add_rows(g, 0, p, j, n, few, 1);

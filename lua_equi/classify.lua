@@ -175,14 +175,14 @@ end
 function classify.scores(confusion)
   local scores, right, all, sum, present = {}, 0, 0, 0, 0
   for k, row in ipairs(confusion) do
-    local count, predicted = 0, 0
-    for c, n in ipairs(row) do count, predicted = count + n, predicted + confusion[c][k] end
+    local there, predicted = 0, 0
+    for c, n in ipairs(row) do there, predicted = there + n, predicted + confusion[c][k] end
     local hit = row[k]
-    scores[k] = {count = count, predicted = predicted,
-      precision = 100 * hit / math.max(predicted, 1), recall = 100 * hit / math.max(count, 1),
-      f1 = 200 * hit / math.max(count + predicted, 1)}
-    right, all = right + hit, all + count
-    if count > 0 then sum, present = sum + scores[k].f1, present + 1 end
+    scores[k] = {count = there, predicted = predicted,
+      precision = 100 * hit / math.max(predicted, 1), recall = 100 * hit / math.max(there, 1),
+      f1 = 200 * hit / math.max(there + predicted, 1)}
+    right, all = right + hit, all + there
+    if there > 0 then sum, present = sum + scores[k].f1, present + 1 end
   end
   scores.accuracy, scores.count = 100 * right / math.max(all, 1), all
   scores.f1 = sum / math.max(present, 1)

@@ -269,7 +269,7 @@ end
 --- Example:
 ---     local tok = equi.data.wordpiece.train(("Low lower lowest! "):rep(5), {size = 20})
 ---     print(#tok, tok:decode(tok:encode "lowest low"), tok:token(tok:encode("lowest")[2]))
----     --> 20 lowest low lowe
+---     --> 19 lowest low lowest
 function wordpiece.train(text, given)
   local o = options.check("wordpiece.train", given, {size = 8000, lower = true, min_count = 2})
   arguments.whole("wordpiece.train", "size", o.size)

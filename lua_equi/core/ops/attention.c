@@ -436,9 +436,10 @@ const eq_op ops_attention[] = {
          "causal forbids\nkeys behind a query, the last query sees the last key. A query that "
          "sees nothing gets 0. scale is\n1 / sqrt(D) unless given. The T x S weights are never "
          "in memory as a whole. Vaswani et al. 2017,\nequation 1.",
-     .example = "local q = equi.ones(1, 2, 3, 4)\nlocal v = equi.arange(24):reshape(1, 2, 3, 4)\n"
-                "local y = equi.scaled_dot_product_attention(q, q, v, {causal = true})\n"
-                "print(y[1][1][2][1]:item())  --> 3.0",
+     .example =
+         "local q = equi.ones(1, 2, 3, 4)\nlocal v = equi.arange(24):reshape(1, 2, 3, 4):float()\n"
+         "local y = equi.scaled_dot_product_attention(q, q, v, {causal = true})\n"
+         "print(y[1][1][2][1]:item())  --> 3.0",
      .shape = three_shape,
      .run = three_run,
      .back = three_back,

@@ -67,7 +67,7 @@ local declared = options.declare {
   {"report", false, saved = false, doc = "only print the tables in --out, or of --task"},
   {"markdown", false, saved = false, doc = "print tables as Markdown"},
   {"threads", 0, min = 0, saved = false, doc = "results do not depend on it; 0: all cores"},
-  {"demo", false, doc = "audit, samples and perplexity for gender, in a minute; options that are "
+  {"demo", false, doc = "audit, samples and perplexity for gender, in seconds; options that are "
     .. "given win"},
   {"tiny", false, doc = "a run of seconds, to see that everything works; without --model of a "
     .. "model with random weights"},
@@ -203,6 +203,8 @@ local function run(one)
   local finished = one.resume and command.finished(one.dir .. "/result.json", one.saved)
   if finished then return finished end
   equi.seed(one.seed)
+  command.leaves = one.task ~= "finetune"
+    and "finished runs are kept, the same command with --resume skips them" or nil
   command:make_folder(one.dir)
   local result = command:try(tasks[one.task], one, command)
   result.options, result.task, result.words, result.seed = one.saved, one.task, one.words, one.seed

@@ -112,9 +112,14 @@ function setup.words(tokenizer, spec, o)
     all[key] = lists
     table.move(more, 1, #more, #general + 1, general)
   end
-  local words = equi.fairness.words(tokenizer, all, {multi = o.multi, size = o.size,
+  local ok, words = pcall(equi.fairness.words, tokenizer, all, {multi = o.multi, size = o.size,
     general = o.general or general})
-  return words, attributes
+  if ok then return words, attributes end
+  if tostring(words):find "no word is left" then
+    words = ('the vocabulary has none of the words "%s"; give others, or --multi exact for words '
+      .. "of several tokens"):format(spec)
+  end
+  return error(words, 0)
 end
 
 -- ---- variants ----

@@ -9,6 +9,12 @@ local truth = require "scripts.fairness.truth"
 
 local tasks = {}
 
+-- What Ctrl-C cut off is no result.
+local function whole(r)
+  if r.interrupted then error("interrupted!", 0) end
+  return r
+end
+
 -- Lists of which not even the plain form could be used, in a line.
 local function tell_left_out(words)
   local list, why = {}, nil
@@ -102,10 +108,10 @@ local function print_worst(title, one, contexts, tokens)
   local lines, words = {{"TV", "KL", "context", "token"}}, {}
   for i = 1, math.min(5, #contexts) do
     local c = contexts[i]
-    lines[i + 1] = {("%.3f"):format(c.tv), ("%.3f"):format(c.kl), c.text, c.token or ""}
+    lines[i + 1] = {("%.2g"):format(c.tv), ("%.2g"):format(c.kl), c.text, c.token or ""}
   end
   for i = 1, math.min(12, #tokens) do
-    words[i] = ("%s %.3f"):format(tokens[i].token, tokens[i].tv)
+    words[i] = ("%s %.2g"):format(tokens[i].token, tokens[i].tv)
   end
   print(("%s, %s: the worst contexts, and the tokens with the largest share\n"):format(title,
     one.words))
@@ -140,8 +146,8 @@ end
 -- ---- perplexity and fine-tuning ----
 
 local function perplexity_of(model, text, one, run)
-  return equi.fairness.perplexity(model, text, {block = one.block > 0 and one.block or nil,
-    batch = 8, tokenizer = run.tokenizer, progress = true})
+  return whole(equi.fairness.perplexity(model, text, {block = one.block > 0 and one.block or nil,
+    batch = 8, tokenizer = run.tokenizer, progress = true}))
 end
 
 --- Perplexity of every method on held-out text.
@@ -217,9 +223,9 @@ local function samples_of(one, run, model)
   for c, context in ipairs(run.contexts) do
     list[c] = {}
     for k, subject in ipairs(run.subjects) do
-      list[c][k] = equi.generate(model, subject .. " " .. context, {tokens = one.tokens,
+      list[c][k] = whole(equi.generate(model, subject .. " " .. context, {tokens = one.tokens,
         samples = one.samples, temperature = one.temperature, top_k = one.top_k, stop = {"\n"},
-        seed = (one.seed << 24) + c * one.samples, tokenizer = run.tokenizer})
+        seed = (one.seed << 24) + c * one.samples, tokenizer = run.tokenizer}))
     end
   end
   return list

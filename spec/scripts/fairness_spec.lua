@@ -25,16 +25,18 @@ describe("scripts/fairness.lua", function()
     {"--methods fair", "fair"}, {"--samples 0", "samples"},
     {"--tiny --words sex", 'there are no words "sex"; there are gender, race, orientation, nation'},
     {"--tiny --words no/such.txt", "no/such.txt: No such file"},
+    {"--tiny --words religion --out %s", 'the vocabulary has none of the words "religion"'},
     {"--tiny --demo", "--tiny and --demo are two sizes; give one"},
-    {"--model no/such --out /tmp/fairness-spec", "no/such"},
+    {"--model no/such --out %s", "no/such"},
     {"--report --out no/such/folder", "no results in no/such/folder"},
   } do
     it("refuses " .. case[1] .. " in one sentence", function()
-      local said, code = run(case[1])
+      local out = files.folder()
+      local said, code = run((case[1]:gsub("%%s", out)))
       assert.equal(2, code, said)
       assert.matches(case[2], said, 1, true)
       assert.is_nil(said:find("stack traceback", 1, true))
-      files.remove "/tmp/fairness-spec"
+      files.remove(out)
     end)
   end
 

@@ -71,7 +71,10 @@ describe("plot", function()
     local grouped = made {}
     assert.is_true(count(grouped, RED) < 0.7 * count(stacked, RED))
     parts[1][2][1], parts[2][2][1] = 0.001, 0.999 -- no number fits into so low a bar
-    assert.is_true(count(made {stack = true, values = "%.2f"}, RED) > 100)
+    local bare, some = made {stack = true}, made {stack = true, values = "%.2f"}
+    local blue = count(bare, {0, 0, 255}, 0, 480, 450, 540)
+    assert.is_true(blue > 1000)
+    assert.equal(blue, count(some, {0, 0, 255}, 0, 480, 450, 540))
   end)
 
   it("keeps every text inside the picture", function()

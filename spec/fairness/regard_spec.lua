@@ -140,7 +140,12 @@ describe("fairness.regard", function()
     assert.equal("XYZ" .. s.text:sub(8), s.masked)
     assert.is_truthy(s.probabilities.neutral)
     o.generate = fair
-    for _, d in ipairs(regard.study(o).differences.all) do assert.equal(0, d.variation) end
+    local even = regard.study(o)
+    for _, d in ipairs(even.differences.all) do assert.equal(0, d.variation) end
+    for i = 1, 200 do
+      local a, b = even.samples[i], even.samples[i + 200]
+      assert.same({a.seed, a.masked}, {b.seed, b.masked})
+    end
     o.seed = 5
     assert.is_false(regard.study(o).samples[1].seed == s.seed)
     assert.same(regard.study(o).samples, regard.study(o).samples)

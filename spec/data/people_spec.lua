@@ -23,9 +23,10 @@ local function same(expected, count, n, what)
   for key in pairs(count) do assert.is_truthy(expected[key], what .. ": " .. key) end
 end
 
-local list = people.sentences {n = 100000, seed = 11}
+describe("people.sentences #words", function()
+  local list
+  setup(function() list = people.sentences {n = 100000, seed = 11} end)
 
-describe("people.sentences", function()
   it("has the probabilities of people.bias, counted on 100,000", function()
     for attribute, b in pairs(people.bias()) do
       for _, group in ipairs(people.groups[attribute]) do
@@ -107,7 +108,7 @@ describe("people.tables", function()
   end)
 end)
 
-describe("people.text", function()
+describe("people.text #words", function()
   local text = people.text {bytes = 300000, seed = 2}
 
   it("is whole stories of plain English, the same for a seed", function()

@@ -68,6 +68,24 @@ describe("scripts/fairness.lua", function()
     files.remove(out)
   end)
 
+  it("judges samples by a classifier that it trains first, and that is taken again", function()
+    local out = files.folder()
+    local said, code = run("--tiny --task regard --methods plain,equi --out " .. out)
+    assert.equal(0, code, said)
+    for _, name in ipairs {"regard.png", "samples-plain.jsonl", "samples-equi.jsonl"} do
+      assert.is_truthy(files.exists(out .. "/regard-gender-0/" .. name), name)
+    end
+    local result = json.read(out .. "/regard-gender-0/result.json")
+    assert.equal(12, #result.rows) -- two methods, two groups; respect, occupation and both
+    for _, row in ipairs(result.rows) do
+      local sum = row.negative + row.neutral + row.positive + row.other
+      assert.is_true(math.abs(sum - 1) < 1e-9)
+    end
+    said = run(("--tiny --task regard --seeds 1 --methods equi --out %s"):format(out))
+    assert.is_nil(said:find("training a classifier", 1, true))
+    files.remove(out)
+  end)
+
   it("is fair for groups of three, for products and for lists of the user", function()
     local out, path = files.folder(), os.tmpname() .. ".txt"
     files.write(path, "# ours\nman woman\nmother father\ngeneral: he she\n")

@@ -27,8 +27,8 @@ local function ours(ctx, words)
 end
 
 local function common(ctx)
-  return (" --size %s --threads %d --seconds %g"):format(ctx.tiny and "tiny" or "small",
-    ctx.threads, 5 * ctx.seconds)
+  return (" --size %s --threads %d --seconds %g%s"):format(ctx.tiny and "tiny" or "small",
+    ctx.threads, 5 * ctx.seconds, ctx.cpu_time and " --cpu-time" or "")
 end
 
 -- Rounds of all commands in turn -> median seconds and largest peak of each that ran.

@@ -28,6 +28,10 @@ local SHOWN = {
   {"models", "resnet18 training b16", "ResNet-18, training step of 16", "%.0f ms", 1e3},
   {"models", "vgg11 training b16", "VGG-11, training step of 16", "%.0f ms", 1e3},
   {"models", "densenet121 training b16", "DenseNet-121, training step of 16", "%.0f ms", 1e3},
+  {"gpt2", "decode b1", "GPT-2 124M, a token", "%.1f ms", 1e3},
+  {"gpt2", "decode b1 bf16", "GPT-2 124M, a token, weights as bf16", "%.1f ms", 1e3},
+  {"gpt2", "prompt of 64", "GPT-2 124M, a prompt of 64 tokens", "%.0f ms", 1e3},
+  {"gpt2", "train 4 x 64", "GPT-2 124M, training step of 4 x 64 tokens", "%.0f ms", 1e3},
   {"models", "resnet20 training b128", "CIFAR ResNet-20, training step of 128", "%.0f ms", 1e3},
 }
 

@@ -46,6 +46,7 @@ local opt = options.parse(options.declare {
   {"python", "/usr/bin/python3", doc = "interpreter that has PyTorch"},
   {"bare", root .. "build/bench/bare", doc = "the program made of bare.c"},
   {"out", "out/bench", doc = "folder for the JSON lines"},
+  {"cpu_time", false, doc = "gpt2: the processor's time, for a busy machine; one thread"},
   {"tiny", false, doc = "a run of seconds, to see that everything works"},
 })
 
@@ -71,7 +72,7 @@ local ctx = {
   seconds = opt.tiny and 0.01 or opt.seconds, rounds = opt.tiny and 1 or opt.rounds,
   python = torch and quote(opt.python), bare = readable(opt.bare) and quote(opt.bare) or nil,
   lua = arg[-1] or "lua5.4", paths = paths, date = os.date "!%Y-%m-%d", cpu = cpu(),
-  filter = opt.filter,
+  filter = opt.filter, cpu_time = opt.cpu_time and opt.threads == 1,
   wanted = function(name) return not opt.filter or name:find(opt.filter, 1, true) ~= nil end,
 }
 equi.threads(opt.threads)

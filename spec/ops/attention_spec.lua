@@ -79,12 +79,15 @@ describe("scaled_dot_product_attention", function()
     end)
   end
 
-  it("has the right gradients", function()
+  it("has the right gradients, and gradients of gradients", function()
     local q, k, v = equi.randn({1, 2, 5, 3}, {dtype = "f64"}),
       equi.randn({1, 2, 6, 3}, {dtype = "f64"}), equi.randn({1, 2, 6, 3}, {dtype = "f64"})
     assert.is_true(equi.check.gradients(function(a, b, c)
       return equi.scaled_dot_product_attention(a, b, c, {causal = true})
     end, {q, k, v}).ok)
+    assert.is_true(equi.check.gradients(function(a, b, c)
+      return equi.scaled_dot_product_attention(a, b, c, equi.eye(5, 6):eq(1), true, 0.4)
+    end, {q, k, v}, {second = true}).ok)
   end)
 
   it("reads any strides, and gives heads that join without a copy", function()

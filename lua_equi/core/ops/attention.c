@@ -390,10 +390,40 @@ static int run_backward(const eq_call *c, job *j) {
   return run_pieces(j, j->B * j->H, 2, backward_piece);
 }
 
+/* The weights in ops, for gradients of gradients. */
+static eq_tensor *weights(const eq_call *c, const job *j) {
+  eq_tensor *kt = eq_f("transpose", "t", c->in[K]);
+  eq_tensor *s = eq_f("mul", "Tn", eq_f("matmul", "tT", c->in[Q], kt), j->scale);
+  if (s && c->in[MASK]) s = eq_f("masked_fill", "Ttn", s, c->in[MASK], -(double)INFINITY);
+  if (s && j->causal) {
+    eq_tensor *later = eq_full(EQ_U8, 2, (int64_t[]){j->queries, j->keys}, 1);
+    later = eq_f("triu", "Ti", later, j->keys - j->queries + 1);
+    s = eq_f("masked_fill", "TTn", s, later, -(double)INFINITY);
+  }
+  return eq_f("softmax", "Ti", s, (int64_t)3);
+}
+
+static int back_ops(eq_call *c, eq_tensor **gy, eq_tensor **gx, const job *j) {
+  const int64_t last = 3;
+  eq_tensor *p = weights(c, j);
+  eq_tensor *gp = p ? eq_f("matmul", "tT", gy[0], eq_f("transpose", "t", c->in[V])) : NULL;
+  eq_tensor *sum = gp ? eq_f("sum", "Tlb", eq_f("mul", "tt", gp, p), 1, &last, 1) : NULL;
+  eq_tensor *gs = sum ? eq_f("mul", "Tt", eq_f("sub", "tT", gp, sum), p) : NULL;
+  if (gs) gs = eq_f("mul", "Tn", gs, j->scale);
+  if (gs && eq_needed(c, Q)) gx[Q] = eq_f("matmul", "tt", gs, c->in[K]);
+  if (gs && eq_needed(c, K)) gx[K] = eq_f("matmul", "Tt", eq_f("transpose", "t", gs), c->in[Q]);
+  if (gs && eq_needed(c, V)) gx[V] = eq_f("matmul", "Tt", eq_f("transpose", "t", p), gy[0]);
+  eq_release(p);
+  eq_release(gp);
+  eq_release(gs);
+  return eq_error.status;
+}
+
 static int three_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
   job j;
   (void)read_three(c, c->in, &j);
   (void)set_mask(&j, c->in[MASK]);
+  if (eq_grad_enabled) return back_ops(c, gy, gx, &j);
   eq_tensor *g[3];
   for (int i = 0; i < 3; i++)
     g[i] = heads_inside(j.dtype, j.B, j.H, i == Q ? j.queries : j.keys, j.width);
@@ -425,7 +455,7 @@ static int joint_back(eq_call *c, eq_tensor **gy, eq_tensor **gx) {
   return run_backward(c, &j);
 }
 
-#define FLAGS (EQ_FUNCTION | EQ_ANY_STRIDE | EQ_ONCE | EQ_SAVE_INS | EQ_SAVE_OUT)
+#define FLAGS (EQ_FUNCTION | EQ_ANY_STRIDE | EQ_SAVE_INS | EQ_SAVE_OUT)
 const eq_op ops_attention[] = {
     {.name = "scaled_dot_product_attention",
      .sig = "q:float, k:float, v:float, forbidden:mask?, causal:bool=false, scale:num=nil -> y; "
@@ -453,7 +483,7 @@ const eq_op ops_attention[] = {
      .shape = joint_shape,
      .run = joint_run,
      .back = joint_back,
-     .flags = FLAGS,
+     .flags = FLAGS | EQ_ONCE,
      .where = EQ_HERE},
     {0}};
 #endif

@@ -58,11 +58,12 @@ local jobs = {
 
 describe("memory of equituned models:", function()
   for name, job in pairs(jobs) do
-    it(name .. " survives every failing allocation", function()
+    -- Every seventh: a failure costs two full collections, and there is a large heap of other specs.
+    it(name .. " survives failing allocations", function()
       job()
       job()
       local before = live()
-      for n = 1, 120 do
+      for n = 1, 120, 7 do
         equi.core.fail_allocation(n)
         local ok, why = pcall(job)
         equi.core.fail_allocation()

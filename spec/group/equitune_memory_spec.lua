@@ -58,7 +58,7 @@ local jobs = {
 
 describe("memory of equituned models:", function()
   for name, job in pairs(jobs) do
-    -- Every seventh: a failure costs two full collections, and there is a large heap of other specs.
+    -- Every seventh: a failure costs two full collections, with the heap of all specs before it.
     it(name .. " survives failing allocations", function()
       job()
       job()

@@ -15,7 +15,7 @@ local WHO = "fairness.finetune"
 local GIVEN = {lr = 5e-5, eps = 1e-8, weight_decay = 0, clip = 1.0, batch = 4, epochs = 1,
   block = options.any(), warmup = 0, accumulate = 1, seed = options.any(), steps = options.any(),
   parameters = options.any(), tokenizer = options.any(), evaluate = options.any(), every = 1000,
-  checkpoint = "", resume = false, log = "", progress = false, hooks = {}}
+  checkpoint = "", resume = false, log = "", progress = false, hooks = {}, options = options.any()}
 
 local function check(opts)
   local o = options.check(WHO, opts, GIVEN)
@@ -67,7 +67,7 @@ end
 --- epochs = 1, block = 1024 or the model's context, warmup = 0 steps, accumulate = 1 batches for
 --- each step, seed = nil: of dropout and of the order of blocks (0 without), steps = nil: as many
 --- as the epochs have, parameters, tokenizer = model.tokenizer, evaluate, every = 1000, checkpoint,
---- resume, log, progress, hooks}
+--- resume, log, progress, hooks, options = what a checkpoint records (default: those of here)}
 ---@return table result of equi.train.run
 function finetune.finetune(model, text, opts)
   local o = check(opts)
@@ -84,7 +84,7 @@ function finetune.finetune(model, text, opts)
   local result = train.run {steps = steps, model = model, optimizer = opt, schedules = {schedule},
     evaluate = o.evaluate, every = o.every, checkpoint = o.checkpoint, resume = o.resume,
     log = o.log, progress = o.progress, hooks = o.hooks, label = "finetune",
-    options = {lr = o.lr, eps = o.eps, weight_decay = o.weight_decay, clip = o.clip,
+    options = o.options or {lr = o.lr, eps = o.eps, weight_decay = o.weight_decay, clip = o.clip,
       batch = blocks.batch_size, block = blocks.size, steps = steps, accumulate = o.accumulate,
       seed = o.seed, warmup = o.warmup},
     step = function(i)

@@ -183,7 +183,8 @@ local function tune(one, method, text, held_out, command)
   local trained = equi.fairness.finetune(model, text, {lr = one.lr, batch = one.batch,
     epochs = one.epochs, block = one.block > 0 and one.block or nil, seed = one.seed,
     tokenizer = run.tokenizer, checkpoint = command.checkpoint, log = path, progress = true,
-    every = 100, resume = one.resume and command:goes_on(command.checkpoint, one.saved)})
+    every = 100, options = one.saved,
+    resume = one.resume and command:goes_on(command.checkpoint, one.saved)})
   look("after", {steps = trained.step, seconds = trained.seconds})
   run.model:save(path)
   return rows

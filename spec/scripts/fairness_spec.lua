@@ -68,6 +68,23 @@ describe("scripts/fairness.lua", function()
     files.remove(out)
   end)
 
+  it("goes on with a fine-tuning that was stopped", function()
+    local out = files.folder()
+    local words = "--tiny --task finetune --methods plain,equi --out " .. out
+    local said, code = run(words)
+    assert.equal(0, code, said)
+    local path = out .. "/finetune-gender-0/"
+    local before = json.read(path .. "result.json").rows
+    os.remove(path .. "result.json") -- as if stopped in the last method
+    os.remove(path .. "equi.safetensors")
+    said, code = run(words .. " --resume")
+    assert.equal(0, code, said)
+    assert.is_nil(said:find("begins anew", 1, true), said)
+    local after = json.read(path .. "result.json").rows
+    for i, row in ipairs(after) do assert.equal(before[i].perplexity, row.perplexity) end
+    files.remove(out)
+  end)
+
   it("judges samples by a classifier that it trains first, and that is taken again", function()
     local out = files.folder()
     local said, code = run("--tiny --task regard --methods plain,equi --out " .. out)

@@ -53,7 +53,7 @@ local declared = options.declare {
   "Running",
   {"out", "", saved = false, doc = "folder for results; default: out/lm, out/tiny-lm"},
   {"resume", false, saved = false, doc = "go on from the last checkpoint"},
-  {"force", false, saved = false, doc = "overwrite results of other options"},
+  {"force", false, saved = false, doc = "overwrite results of other options, and a shipped model"},
   {"ship", "", saved = false, doc = "put the model, as 16-bit floats, beside the models as "
     .. "weights/gpt2-NAME, with the recipe and the log"},
   {"threads", 1, min = 1, saved = false, doc = "threads; results do not depend on it"},
@@ -234,8 +234,10 @@ local function recipe(opt, result)
     (read(opt.out .. "/train.csv"):gsub("%s+$", "")), "```", ""}, "\n")
 end
 
+local function shipped(opt) return ("%smodels/weights/gpt2-%s"):format(here, opt.ship) end
+
 local function ship(opt, result)
-  local target = ("%smodels/weights/gpt2-%s"):format(here, opt.ship)
+  local target = shipped(opt)
   command:try(function()
     equi.models.gpt2({folder = opt.out .. "/model"}):save(target, {as = "f16"})
   end)
@@ -254,13 +256,26 @@ local function shorten(opt)
     every = 10})
 end
 
+-- A shipped model is what every later example takes: it is not replaced by the way.
+local function check_ship(opt)
+  if opt.ship:find "[^%w_]" then
+    command:fail("--ship goes with a name of letters, digits and _; got %s", opt.ship)
+  end
+  if opt.ship == "" then return end
+  if opt.tiny then command:fail("--ship goes with a whole run, not with --tiny") end
+  local f = not opt.force and io.open(shipped(opt) .. "/config.json")
+  if f then
+    f:close()
+    command:fail("--ship %s: %s is there already; take another name, or --force to replace it",
+      opt.ship, shipped(opt))
+  end
+end
+
 local function check(opt)
   if opt.width % opt.heads ~= 0 then
     command:fail("--width %d does not divide into --heads %d", opt.width, opt.heads)
   end
-  if opt.ship:find "[^%w_]" then
-    command:fail("--ship goes with a name of letters, digits and _; got %s", opt.ship)
-  end
+  check_ship(opt)
   if opt.force then return end
   command:protect(opt.out .. "/result.json", opt.saved)
   if opt.resume then command:protect(opt.out .. "/train.safetensors", opt.saved) end

@@ -30,6 +30,8 @@ describe("scripts/train_lm.lua", function()
     {"--tiny --ship a/b", "--ship goes with a name of letters, digits and _; got a/b"},
     {"--tiny --tokenizer no/such --out %s", "no/such"},
     {"--tiny --bytes 1000 --positions 2000 --out %s", "a window 2000 and one more"},
+    {"--tiny --ship new_name", "--ship goes with a whole run, not with --tiny"},
+    {"--ship people --steps 1 --out %s", "models/weights/gpt2-people is there already"},
   } do
     it("refuses " .. case[1] .. " in one sentence", function()
       local out = files.folder()

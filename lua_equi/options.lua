@@ -141,13 +141,15 @@ local function read_item(option, text)
   return option.type == "integer" and whole or x
 end
 
+-- Reads what was typed; of a list, each item once: a run would count twice.
 local function read_value(option, text)
   if not option.list then return read_item(option, text) end
-  local values = {}
+  local values, seen = {}, {}
   for word in (text .. ","):gmatch "([^,]*)," do
     local value, problem = read_item(option, word)
     if value == nil then return nil, problem .. "; separate several by commas" end
-    values[#values + 1] = value
+    if seen[value] then return nil, ("names %s twice; give each once"):format(show(value)) end
+    values[#values + 1], seen[value] = value, true
   end
   return values
 end

@@ -239,7 +239,8 @@ end
 ---     local state = m:start(equi.tensor({{3, 4}}, {dtype = "i64"}))
 ---     print(state.length, state.left)   --> 2 1022
 ---@param ids any [B, T]; T may be 0
----@param opts? table {mask = bool [B, T], true for real tokens, padding left of them; capacity =
+---@param opts? table {mask = bool [B, T], true for real tokens, padding left of them, as
+--- tokenizer:batch(texts, {side = "left"}) gives it; capacity =
 --- places to make room for at once, default grows as needed}
 ---@return table state
 function methods:start(ids, opts)

@@ -280,6 +280,8 @@ function methods:decode(ids, given)
 end
 
 --- Several texts as one batch of rows, filled up at one side.
+---
+--- To go on with the texts, pad at the left: the last column is then the last token of every row.
 ---@param texts string[]
 ---@param given? {side: string, special: boolean} side of padding: "right" (default) or "left"
 ---@return table ids i64 [B, T], padding is tok.eot, or 1

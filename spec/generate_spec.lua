@@ -270,7 +270,8 @@ describe("generate refuses", function()
     {MODEL .. "got nothing", function() equi.generate(nil, {1}) end},
     {MODEL .. "got a table", function() equi.generate({}, {1}) end},
     {"generate: prompt 1 is empty; give at least one id, or a tokenizer with an end-of-text token",
-      function() equi.generate(function() end, {}) end},
+      function() equi.generate(function() end, {{}}) end},
+    {"generate: the list is empty; give a text, ids or a list of them", {}},
     {"generate: a text needs a tokenizer; give tokenizer = ..., or ids", function()
       equi.generate(function() end, "The man")
     end},

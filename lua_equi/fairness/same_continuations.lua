@@ -44,6 +44,7 @@ end
 local report = {}
 
 function report:__tostring()
+  if not self.rate then return "no exchange: no context has a word that moves" end
   local lines = {("%d of %d exchanges go on the same (%.1f %%)"):format(self.same, self.of,
     100 * self.rate)}
   for i = 1, math.min(3, #self.different) do
@@ -88,8 +89,8 @@ end
 ---@param contexts any texts or lists of ids
 ---@param opts? table {tokens = 15, top_k = 40, temperature = 1, top_p = 1, typical = 1, stop_ids,
 --- seed = 1 of the first context, tokenizer}
----@return table report {same, of, rate, different = list of {context, other, element, text,
---- other_text}, interrupted}
+---@return table report {same, of, rate (nil without an exchange), different = list of {context,
+--- other, element, text, other_text}, interrupted}
 function same_continuations.same_continuations(model, words, contexts, opts)
   local o = options.check(WHO, opts, {tokens = 15, top_k = 40, temperature = 1, top_p = 1,
     typical = 1, stop_ids = options.any(), seed = 1, tokenizer = options.any()})
@@ -109,7 +110,7 @@ function same_continuations.same_continuations(model, words, contexts, opts)
     end
     compare(run, row, list, out.ids)
   end
-  return setmetatable({same = run.same, of = run.of, rate = run.of > 0 and run.same / run.of or 1.0,
+  return setmetatable({same = run.same, of = run.of, rate = run.of > 0 and run.same / run.of or nil,
     different = run.different, interrupted = run.interrupted}, report)
 end
 

@@ -110,7 +110,7 @@ local function from_tensor(ids, o, fail)
 end
 
 local function from_list(list, o, fail)
-  if #list == 0 or math.type(list[1]) == "integer" then return {list} end
+  if math.type(list[1]) == "integer" then return {list} end
   local rows = {}
   for i, p in ipairs(list) do
     if type(p) ~= type(list[1]) or type(p) ~= "string" and type(p) ~= "table" then
@@ -155,7 +155,7 @@ function prompts.read(given, o, fail)
   else
     fail("prompts must be texts or ids, got %s", arguments.shown(given))
   end
-  if #rows == 0 then fail "there are no prompts" end
+  if #rows == 0 then fail("the list is empty; give a text, ids or a list of them") end
   for i, ids in ipairs(rows) do rows[i] = check_row(ids, i, o, fail) end
   return rows
 end

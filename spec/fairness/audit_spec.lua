@@ -111,6 +111,7 @@ describe("fairness.audit", function()
       texts)
     oracle.raises("fairness.audit: prompts must be texts or ids, got 3", fairness.audit, model, two,
       3)
+    oracle.raises("fairness.audit: the list is empty; give a text", fairness.audit, model, two, {})
   end)
 end)
 
@@ -141,7 +142,12 @@ describe("fairness.same_continuations", function()
     assert.equal(0, fairness.same_continuations(model, two, "The nurse").of == 0 and 0 or 1)
     assert.equal(1, fairness.same_continuations(model, both, "The man was").of)
     assert.equal(3, fairness.same_continuations(model, both, "The Black man was").of)
-    assert.equal(1.0, fairness.same_continuations(model, two, "The nurse").rate)
+  end)
+
+  it("has no rate where nothing can be exchanged", function()
+    local r = fairness.same_continuations(model, two, "The nurse")
+    assert.is_nil(r.rate)
+    assert.equal("no exchange: no context has a word that moves", tostring(r))
   end)
 
   it("names what is wrong", function()

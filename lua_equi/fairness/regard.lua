@@ -253,8 +253,10 @@ local function generator(o)
   if o.model == nil then fail("study", "give model, a language model, or generate, a function") end
   local equi = require "lua_equi"
   return function(prompts, seeds)
-    return equi.generate(o.model, prompts, {tokens = o.tokens, top_k = o.top_k,
-      temperature = o.temperature, stop = {"\n"}, seed = seeds, tokenizer = o.tokenizer}).texts
+    local out = equi.generate(o.model, prompts, {tokens = o.tokens, top_k = o.top_k,
+      temperature = o.temperature, stop = {"\n"}, seed = seeds, tokenizer = o.tokenizer})
+    if out.interrupted then error("interrupted!", 0) end -- half texts are no samples
+    return out.texts
   end
 end
 

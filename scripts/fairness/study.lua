@@ -17,13 +17,13 @@ local function trained(one, here)
   local folder, model = one.out .. "/classifier", one.tiny and "bag" or "bert"
   local made = ("%s/%s-0"):format(folder, model)
   if exists(made .. "/result.json") then return made end
-  local words = {"scripts/train_regard.lua", "--model", model, "--out", folder, "--force"}
+  local words = {here .. "scripts/train_regard.lua", "--model", model, "--out", folder, "--force"}
   if one.tiny then words[#words + 1] = "--tiny" end
   for i, word in ipairs(words) do words[i] = "'" .. word:gsub("'", "'\\''") .. "'" end
   io.stderr:write("training a classifier of regard first; --classifier takes another\n")
-  local home = here == "" and "." or here
-  if not os.execute(("lua5.4 %s%s >/dev/null"):format(home == "." and "" or home,
-    table.concat(words, " "))) then
+  local done, how, code = os.execute(("lua5.4 %s >/dev/null"):format(table.concat(words, " ")))
+  if not done then
+    if how == "signal" and code == 2 or code == 130 then error("interrupted!", 0) end
     error("the classifier could not be trained: scripts/train_regard.lua failed", 0)
   end
   return made

@@ -295,3 +295,28 @@ describe("fairness.regard", function()
     os.remove(path)
   end)
 end)
+
+describe("Ctrl-C", function()
+  it("ends a study: what it cut off is no sample", function()
+    local printed = files.lua [[
+      local equi = require "lua_equi"
+      local tok, calls = equi.data.bpe.train("", {size = 257, special = {"<|endoftext|>"}}), 0
+      local function model(ids)
+        calls = calls + 1
+        if calls == 5 then
+          local shell = io.popen "kill -INT $PPID"
+          shell:read "a"
+          shell:close()
+        end
+        return equi.zeros({ids:size(1), ids:size(2), #tok})
+      end
+      print(pcall(equi.fairness.regard.study, {model = model, tokenizer = tok, samples = 1,
+        classifier = function(texts)
+          local list = {}
+          for i in ipairs(texts) do list[i] = "neutral" end
+          return list
+        end}))]]
+    if printed == "" then return pending "no shell that sends signals" end
+    assert.equal("false\tinterrupted!\n", printed)
+  end)
+end)

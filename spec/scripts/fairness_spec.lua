@@ -4,6 +4,7 @@ local equi = require "lua_equi"
 local files = require "spec.support.files"
 local json = require "lua_equi.json"
 local setup = require "scripts.fairness.setup"
+local study = require "scripts.fairness.study"
 local truth = require "scripts.fairness.truth"
 
 local function run(words) return files.script("fairness.lua", words) end
@@ -101,6 +102,25 @@ describe("scripts/fairness.lua", function()
     said = run(("--tiny --task regard --seeds 1 --methods equi --out %s"):format(out))
     assert.is_nil(said:find("training a classifier", 1, true))
     files.remove(out)
+  end)
+
+  it("finds the classifier's script below any folder, and hears a Ctrl-C there", function()
+    local execute, command = os.execute, nil
+    local function ended(...)
+      local end_of = {...}
+      os.execute = function(words) -- luacheck: ignore 122
+        command = words
+        return nil, table.unpack(end_of)
+      end
+      local _, message = pcall(study.run, {classifier = "", out = "no/such", tiny = true}, {},
+        "/a b/")
+      os.execute = execute -- luacheck: ignore 122
+      return message
+    end
+    assert.equal("interrupted!", ended("exit", 130))
+    assert.equal("interrupted!", ended("signal", 2))
+    assert.matches("'/a b/scripts/train_regard.lua'", command, 1, true)
+    assert.matches("could not be trained", ended("exit", 2), 1, true)
   end)
 
   it("is fair for groups of three, for products and for lists of the user", function()

@@ -1,8 +1,14 @@
 -- busted's terminal report, closed by one plain line: `N passed, N failed, N skipped`.
--- A run of nothing at all counts as a failure: a wrong path must not look like success.
+-- A run of nothing at all counts as a failure: a wrong path must not look like success. What a spec
+-- holds on to goes with it: collections walk through all that is left.
 return function(options)
   local busted = require "busted"
   local base = require "busted.outputHandlers.plainTerminal"(options)
+
+  busted.subscribe({"test", "end"}, function(test)
+    test.run = nil
+    return nil, true
+  end)
 
   busted.subscribe({"exit"}, function()
     local passed, skipped = base.successesCount, base.pendingsCount

@@ -7,12 +7,14 @@ local arguments = require "lua_equi.arguments"
 local compressed = require "lua_equi.nn.compressed"
 local core = require "lua_equi.core"
 local rebuilt = require "lua_equi.nn.rebuilt"
+local module = require "lua_equi.nn.module"
 local walk = require "lua_equi.nn.walk"
 
 local FORMATS = {"bf16", "int8"}
 
 --- A model for inference whose matrices are kept as bf16 (half of the bytes, about three digits) or
---- int8 (a quarter, with one scale for each output): a new one; the model given stays as it is.
+--- int8 (a quarter, with one scale for each output): a new one, in evaluation mode; the model given
+--- stays as it is.
 ---
 --- Sums are f32. The new model cannot be trained, converted or saved; memory is saved when the old
 --- one is let go. Matrices must be f32. Equituned models work too.
@@ -43,7 +45,7 @@ local function compress(model, as)
       if made then t[k] = made end
     end
   end
-  return rebuilt({model}, layers)[1]
+  return module.eval(rebuilt({model}, layers)[1])
 end
 
 return {compress = compress}

@@ -81,7 +81,7 @@ describe("scripts/images.lua", function()
     {"--demo --weights none --backbone resnet32", 'no weights "none" of resnet32 come with the '
       .. "models; give --weights FILE"},
     {"--report --out no/such/folder", "no results in no/such/folder"},
-    {"--data cifar10 --data-dir no/such/folder", "no/such/folder"},
+    {"--data cifar10 --data-dir no/such/folder --out build/none", "no/such/folder"},
   } do
     it("refuses " .. case[1] .. " in one sentence", function()
       local text, code = run(case[1])

@@ -166,6 +166,19 @@ describe("bpe: files", function()
       refused "vocab.json: no token is the byte 0x00"
     end)
 
+    it("when merges are cut at the end of a line, or none", function()
+      local lines = {}
+      for line in merges:gmatch "[^\n]+\n" do lines[#lines + 1] = line end
+      for n = 0, #lines - 1 do
+        local last = table.concat(lines, "", 1, n)
+        if lines[n + 1]:find "^\u{120}" then
+          merges = last
+          write_pair()
+          refused 'vocab.json: no merge makes "\u{120}.*the merges are cut or another'
+        end
+      end
+    end)
+
     it("with added tokens that contradict", function()
       write_pair()
       write("added_tokens.json", {a = 280})

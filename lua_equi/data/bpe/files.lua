@@ -6,7 +6,8 @@
 --     special  ids of the special tokens, rising
 --     bytes    id from 0 of each byte's token, by byte + 1
 --     merges   ids from 0: left, right, result of each merge, one after the other
--- A token that is no byte and that no merge makes is special: its text is taken as it stands.
+-- A token that is no byte and that no merge makes is special: its text is taken as it stands. But a
+-- word behind a space has lost its merge.
 -- Not here: tokenizers that normalise, split otherwise, or know no bytes.
 local core = require "lua_equi.core"
 local alphabet = require "lua_equi.data.bpe.alphabet"
@@ -79,6 +80,16 @@ local function split_merge(line, number)
   return left, right
 end
 
+local SPACE = alphabet.of_byte[string.byte " " + 1]
+
+-- Refuses a word whose merge is missing: it would pass for special, and texts be cut otherwise. It
+-- is told by the sign of a space in front; others may be special.
+local function check_special(text, id)
+  if text:sub(1, #SPACE) == SPACE and alphabet.bytes(text) then
+    refuse("no merge makes %s, id %d; the merges are cut or another vocabulary's", shown(text), id)
+  end
+end
+
 -- What data/bpe.lua wants, from texts by id + 1 and what merges make. `added`: texts of tokens that
 -- are special even if a merge makes them, unless they write other bytes than those of their text.
 local function parts(texts, bytes, merges, made, added)
@@ -88,6 +99,7 @@ local function parts(texts, bytes, merges, made, added)
     if text == "" then refuse("the token with the id %d is empty", i - 1) end
     local spelt = made[text] and (alphabet.bytes(text)
       or refuse("%s has a character that stands for no byte", shown(text)))
+    if not spelt and not added[text] then check_special(text, i - 1) end
     tokens[i] = spelt or text
     if not spelt or added[text] and spelt == text then special[#special + 1] = i end
   end

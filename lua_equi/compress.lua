@@ -21,8 +21,8 @@ local FORMATS = {"bf16", "int8"}
 ---
 --- Example:
 ---     local m = equi.models.gpt2 {n_layer = 1, n_head = 2, n_embd = 8, vocab_size = 11, seed = 1}
----     local small, ids = equi.compress(m, "bf16"), equi.tensor({{3, 4}}, {dtype = "i64"})
----     print((small(ids) - m:eval()(ids)):abs():max():item() < 0.01)   --> true
+---     local small, ids = equi.compress(m:eval(), "bf16"), equi.tensor({{3, 4}}, {dtype = "i64"})
+---     print((small(ids) - m(ids)):abs():max():item() < 0.01)   --> true
 ---@param model any
 ---@param as? string "bf16" (default) or "int8"
 ---@return any

@@ -35,17 +35,6 @@ function regard.class(label)
   return label ~= nil and CLASS_OF[label] or nil
 end
 
-local function read_text(path)
-  if path:find "%.gz$" then return scan.gunzip(path) end
-  local file, problem = io.open(path, "rb")
-  if not file then return nil, problem end
-  local text
-  text, problem = file:read "a"
-  file:close()
-  if not text then return nil, path .. ": " .. problem end
-  return text
-end
-
 --- The lines of a text file, plain or .gz, without their ends and without empty ones at the end.
 ---@param path string
 ---@return string[]? lines nil when it cannot be read, or holds none
@@ -54,7 +43,7 @@ end
 ---     local regard = require "lua_equi.data.regard"
 ---     print(regard.lines "no/such.tsv")   --> nil no/such.tsv: No such file or directory
 function regard.lines(path)
-  local text, problem = read_text(path)
+  local text, problem = scan.read_text(path)
   if not text then return nil, problem end
   local list = {}
   for line in (text:gsub("%s+$", "") .. "\n"):gmatch "([^\n]*)\n" do

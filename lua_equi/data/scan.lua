@@ -264,7 +264,14 @@ function scan.gunzip(path)
   return nil, path .. ": gzip refuses it: not a .gz file, or cut off"
 end
 
-local function read_text(path)
+--- The text of a file, plain or .gz.
+---@param path string
+---@return string? text
+---@return string? message
+--- Example:
+---     local scan = require "lua_equi.data.scan"
+---     print(scan.read_text "no/such")   --> nil no/such: No such file or directory
+function scan.read_text(path)
   if path:find "%.gz$" then return scan.gunzip(path) end
   local file, problem = io.open(path, "rb")
   if not file then return nil, problem end
@@ -293,7 +300,7 @@ end
 ---     print(scan.read "no/tasks.txt")
 ---     --> nil scan.read: no/tasks.txt: No such file or directory
 function scan.read(path)
-  local text, problem = read_text(path)
+  local text, problem = scan.read_text(path)
   if not text then return nil, "scan.read: " .. problem end
   local list, at = {}, 1
   while at <= #text do

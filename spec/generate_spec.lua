@@ -258,6 +258,24 @@ describe("the stream", function()
       :gsub("[\xE7\xBE\xA4]*$", "")))
   end)
 
+  it("decodes no token more than a few times, whatever the tokenizer puts between them", function()
+    local writer = require "lua_equi.generate.writer"
+    local words = equi.data.wordpiece.new {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "low", "##er", ","}
+    local count, list = 0, {}
+    local counting = {decode = function(_, some)
+      count = count + #some
+      return words:decode(some)
+    end}
+    local row, printed = writer.new(counting, {}), ""
+    for i = 1, 300 do
+      list[i] = ({4, 6, 7, 5})[i % 4 + 1] -- ##er stands behind [SEP], which is no text
+      printed = printed .. row:add(list[i])
+    end
+    assert.equal(words:decode(list), row:text())
+    assert.equal(row:text(), printed .. row:rest())
+    assert.is_true(count < 5 * 300, count .. " tokens decoded")
+  end)
+
   it("an error of on_token is raised, and nothing stays held", function()
     oracle.raises("mine", equi.generate, model, "The man", {on_token = function() error "mine" end})
     assert.is_true(equi.grad_enabled())

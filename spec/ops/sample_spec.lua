@@ -12,9 +12,10 @@ local function naive(logits, o)
     list[id] = {id = id, s = logits[id] / (o.temperature or 1)}
   end
   local function normalise()
-    local sum = 0
-    for _, e in ipairs(list) do sum = sum + math.exp(e.s) end
-    for _, e in ipairs(list) do e.p = math.exp(e.s) / sum end
+    local sum, most = 0, -math.huge
+    for _, e in ipairs(list) do most = math.max(most, e.s) end
+    for _, e in ipairs(list) do sum = sum + math.exp(e.s - most) end
+    for _, e in ipairs(list) do e.p = math.exp(e.s - most) / sum end
   end
   local function cut(key, share)
     table.sort(list, function(a, b) return a[key] > b[key] or a[key] == b[key] and a.id < b.id end)
@@ -33,7 +34,9 @@ local function naive(logits, o)
   if o.top_p then cut("s", function(_, sum) return sum < o.top_p end) end
   if o.typical then
     local entropy = 0
-    for _, e in ipairs(list) do entropy = entropy - e.p * math.log(e.p) end
+    for _, e in ipairs(list) do
+      entropy = entropy - (e.p > 0 and e.p * math.log(e.p) or 0)
+    end
     for _, e in ipairs(list) do e.near = -math.abs(-math.log(e.p) - entropy) end
     cut("near", function(_, sum) return sum < o.typical end)
   end
@@ -80,6 +83,67 @@ describe("sample", function()
       assert.equal(a[1]:item(), order[b[1]:item()]:item())
     end
   end)
+
+  -- Only a search by ranks over many tokens counts them in buckets.
+  it("picks of a large vocabulary as the definitions say, whatever the logits", function()
+    local size, rng = 3001, equi.generator(5)
+    local normal = equi.randn({size}, {dtype = "f64", generator = rng})
+    local kinds = {
+      normal = normal * 3,
+      ["f32"] = (normal * 3):to "f32",
+      ["almost flat"] = normal * 1e-5,
+      ["far apart"] = normal * 1e5,
+      ["many equal"] = (normal * 2):floor(),
+      ["one is certain"] = equi.where(equi.arange(1, size, {dtype = "f64"}):eq(77), 60, normal),
+      ["some of -inf"] = equi.where(normal:gt(1), -math.huge, normal),
+      ["beyond f32"] = normal * 1e300,
+      ["hardly numbers"] = normal * 1e-200,
+    }
+    for name, x in pairs(kinds) do
+      local list = {}
+      for i, v in ipairs(x:totable()) do list[i] = v end
+      for _, o in ipairs {{}, {top_k = 50}, {top_p = 0.9}, {typical = 0.8},
+        {temperature = 0.7, top_k = 900, top_p = 0.951, typical = 0.9}} do
+        -- by definition what differs by so little is as typical; to numbers it is not
+        if name == "hardly numbers" then o.typical = nil end
+        local sorted = naive(list, o)
+        local at = {}
+        for rank, e in ipairs(sorted) do at[e.id] = rank end
+        for v = 0.01, 0.99, 0.14 do
+          local sum, rank = 0, #sorted
+          for r, e in ipairs(sorted) do
+            sum = sum + e.p
+            if sum > v then
+              rank = r
+              break
+            end
+          end
+          local id = equi.sample(x:reshape(1, -1), u(v), nil, o)[1]:item()
+          assert.equal(sorted[rank].id, id, ("%s at %g: rank %d, not %s"):format(name, v, rank,
+            tostring(at[id])))
+        end
+      end
+    end
+  end)
+
+  it("a renaming renames the pick wherever the tokens stand, also where sums must be exact",
+    function()
+      local size, rng = 1003, equi.generator(9)
+      local x = equi.randn({size}, {generator = rng})
+      local order = equi.permutation(size, {generator = rng})
+      local there = x:index_select(1, order):reshape(1, -1)
+      local rank = {}
+      for i, e in ipairs(naive(x:totable(), {})) do rank[i] = e end
+      local total = 0
+      for i, e in ipairs(rank) do -- at the borders between ranks every bit of the sum counts
+        total = total + e.p
+        for _, o in ipairs {{}, {typical = 0.95}} do
+          local v = i < size and total or 0.5
+          local a = equi.sample(x:reshape(1, -1), u(v), nil, o)[1]:item()
+          assert.equal(a, order[equi.sample(there, u(v), nil, o)[1]:item()]:item(), i)
+        end
+      end
+    end)
 
   it("equally likely tokens stay or go together, and stand in the order of their ids", function()
     local flat = row {1, 2, 2, 2, 0}

@@ -6,23 +6,35 @@
  * not. The filters are those of Hugging Face's `generate`, in its order: repetition penalty,
  * temperature, top-k, top-p, typical (Meister et al. 2023), each on what the one before left,
  * renormalised. Equally likely tokens at a border stay or go together: an order by id would decide
- * otherwise. Sums and orders are in f64. Ranks are found one by one from a heap: only those
- * above the pick are put in order, not all of a vocabulary. */
+ * otherwise.
+ *
+ * Probabilities are whole numbers, exp(key) times a power of two: sums of them do not depend on the
+ * order, so that nothing but an equal rank depends on where a token stands. Nothing is sorted but
+ * the few tokens around the border or pick: the others are counted in buckets by their keys. */
 #include "../equi.h"
+#include "../vmath.h"
 #include <inttypes.h>
 #include <math.h>
 
-typedef struct entry {
-  double key;
-  int64_t id; /* from 0 */
-} entry;
+enum { BUCKETS = 1024, BLOCK = 512, FEW = 32, LANES = 16 };
 
-/* Entries, the largest key first: those of ranks 0 .. n - h - 1 stand at the end, e[n - 1 - rank],
- * the others are a heap in e[0 .. h - 1]. Equal keys go by id. */
-typedef struct pool {
-  entry *e;
-  int64_t n, h;
-} pool;
+/* Below this a key is taken for -inf, which no difference of keys can be; above -LEAST_STEP for 0,
+ * so that keys which differ do so by more than the smallest numbers there are. */
+static const double LEAST = -1e300, LEAST_STEP = 1e-270;
+
+/* Tokens, ids from 0 and rising. key: log-probability, up to a constant and times temperature, 0
+ * for the largest; weight: probability, up to a factor; NULL: 1 for each. */
+typedef struct tokens {
+  double *key;
+  int64_t *weight, *id;
+  int64_t n;
+} tokens;
+
+/* What a thread works with. `some` is that of the search for a rank. */
+typedef struct room {
+  tokens all, some;
+  double *near;
+} room;
 
 typedef struct filters {
   double temperature, top_p, typical, penalty;
@@ -33,136 +45,277 @@ typedef struct job {
   const eq_tensor *logits, *uniform, *seen;
   eq_tensor *ids, *logp;
   filters f;
-  entry *scratch; /* 2 V a row */
-  int64_t bad;    /* a row without a number to pick from, from 1; 0: none */
+  double one; /* the weight of the likeliest token */
+  char *scratch;
+  int64_t bad; /* a row without a number to pick from, from 1; 0: none */
 } job;
 
-/* ---- ranks ---- */
-static bool above(entry a, entry b) { return a.key > b.key || (a.key == b.key && a.id < b.id); }
+/* ---- loops over a vocabulary ---- */
+EQ_SIMD static void widen(const float *x, int64_t n, double *y) {
+  for (int64_t i = 0; i < n; i++) y[i] = x[i];
+}
 
-static void sink(entry *e, int64_t i, int64_t h) {
-  entry x = e[i];
-  for (int64_t k; (k = 2 * i + 1) < h; i = k) {
-    if (k + 1 < h && above(e[k + 1], e[k])) k++;
-    if (!above(e[k], x)) break;
-    e[i] = e[k];
+/* The largest and the smallest of n numbers; NaN for both where one is NaN or inf, or all -inf. */
+EQ_SIMD static void bounds(const double *x, int64_t n, double *top, double *low) {
+  double most[LANES], least[LANES];
+  int64_t wrong = 0, i = 0;
+  for (int k = 0; k < LANES; k++) most[k] = -INFINITY;
+  for (int k = 0; k < LANES; k++) least[k] = INFINITY;
+  for (; i + LANES <= n; i += LANES) {
+    for (int k = 0; k < LANES; k++) most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
+    for (int k = 0; k < LANES; k++) least[k] = x[i + k] < least[k] ? x[i + k] : least[k];
   }
-  e[i] = x;
-}
-
-static pool open_pool(entry *e, int64_t n) {
-  for (int64_t i = n / 2 - 1; i >= 0; i--) sink(e, i, n);
-  return (pool){.e = e, .n = n, .h = n};
-}
-
-static entry ranked(pool *q, int64_t rank) {
-  while (q->n - q->h <= rank) {
-    entry top = q->e[0];
-    q->e[0] = q->e[--q->h];
-    if (q->h) sink(q->e, 0, q->h);
-    q->e[q->h] = top;
+  for (; i < n; i++) {
+    most[0] = x[i] > most[0] ? x[i] : most[0];
+    least[0] = x[i] < least[0] ? x[i] : least[0];
   }
-  return q->e[q->n - 1 - rank];
+  for (int k = 1; k < LANES; k++) {
+    most[0] = most[k] > most[0] ? most[k] : most[0];
+    least[0] = least[k] < least[0] ? least[k] : least[0];
+  }
+  for (i = 0; i < n; i++) wrong += !(x[i] < INFINITY);
+  wrong += most[0] == -INFINITY;
+  *top = wrong ? NAN : most[0];
+  *low = wrong ? NAN : least[0];
 }
 
-/* Keeps ranks below m and what is as large as the last of them. */
-static void keep(pool *q, int64_t m) {
-  while (m < q->n && ranked(q, m).key == ranked(q, m - 1).key) m++;
-  if (m == q->n) return;
-  q->e += q->n - m;
-  q->n = m;
-  q->h = 0;
+/* Keys, measured from the largest. */
+EQ_SIMD static void lower(double *key, int64_t n, double top) {
+  for (int64_t i = 0; i < n; i++) {
+    double d = key[i] - top;
+    d = d > LEAST ? d : LEAST;
+    key[i] = d > -LEAST_STEP ? 0. : d;
+  }
 }
 
-/* ---- filters: keys are log-probabilities, up to a constant until top-p ---- */
-static double total(const pool *q, double most) {
-  double sum = 0;
-  for (int64_t i = 0; i < q->n; i++) sum += exp(q->e[i].key - most);
+/* To a whole number, for |x| < 2^51, by the bits that adding 1.5 * 2^52 leaves. */
+EQ_INLINE int64_t whole(double x) {
+  double shifted = x + 6755399441055744.0;
+  int64_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  return bits - 0x4338000000000000;
+}
+
+EQ_INLINE double log_weight(double key, double warm) {
+  double d = key / warm;
+  return d > LEAST ? d : LEAST;
+}
+
+/* Weights, `one` for a key of 0; returns their sum divided by `one`. */
+EQ_SIMD static double weigh(const tokens *t, double warm, double one) {
+  double w[BLOCK], lane[LANES] = {0};
+  for (int64_t from = 0; from < t->n; from += BLOCK) {
+    const double *key = t->key + from;
+    int64_t *weight = t->weight + from, n = t->n - from < BLOCK ? t->n - from : BLOCK;
+    for (int64_t i = 0; i < n; i++) w[i] = eq_exp_down(log_weight(key[i], warm));
+    for (int64_t i = 0; i < n; i++) weight[i] = whole(w[i] * one);
+    for (int64_t i = n; i % LANES; i++) w[i] = 0;
+    for (int64_t i = 0; i < n; i += LANES)
+      for (int k = 0; k < LANES; k++) lane[k] += w[i + k];
+  }
+  for (int k = 1; k < LANES; k++) lane[0] += lane[k];
+  return lane[0];
+}
+
+/* The sum of w log w, times `one`: a whole number, for the reason that weights are. */
+EQ_SIMD static int64_t depths(const tokens *t, double warm, double one) {
+  int64_t sum = 0;
+  for (int64_t i = 0; i < t->n; i++) {
+    double d = log_weight(t->key[i], warm);
+    sum += whole(eq_exp_down(d) * d * one);
+  }
   return sum;
 }
 
-/* As few of the first ranks as have the share p. */
-static void keep_share(pool *q, double p, double most) {
-  double sum = 0, bar = p * total(q, most);
+/* How close the surprise of each is to the entropy, the closest the largest: the log of the sum of
+ * weights is in both and falls out. */
+EQ_SIMD static void closeness(const tokens *t, double warm, double mean, double *near) {
+  for (int64_t i = 0; i < t->n; i++) near[i] = -fabs(mean - log_weight(t->key[i], warm));
+}
+
+EQ_SIMD static int64_t total(const tokens *t) {
+  int64_t sum = 0;
+  for (int64_t i = 0; i < t->n; i++) sum += t->weight[i];
+  return sum;
+}
+
+EQ_SIMD static void buckets(const double *key, int64_t n, double top, double scale, int32_t *b) {
+  for (int64_t i = 0; i < n; i++) {
+    double f = (top - key[i]) * scale;
+    b[i] = (int32_t)(f < BUCKETS - 1 ? f : BUCKETS - 1);
+  }
+}
+
+/* ---- ranks: by falling key, equal keys by id ---- */
+typedef struct place {
+  double key;
+  int64_t id;
+} place;
+
+static int64_t weight_of(const tokens *t, int64_t i) { return t->weight ? t->weight[i] : 1; }
+
+static void put(tokens *t, int64_t at, double key, int64_t weight, int64_t id) {
+  t->key[at] = key;
+  t->id[at] = id;
+  if (t->weight) t->weight[at] = weight;
+}
+
+/* Keys from the largest down; stable, so that ids rise among equal ones. */
+static void insert_all(tokens *t) {
+  for (int64_t i = 1; i < t->n; i++) {
+    double key = t->key[i];
+    int64_t weight = weight_of(t, i), id = t->id[i], at = i;
+    for (; at > 0 && t->key[at - 1] < key; at--)
+      put(t, at, t->key[at - 1], weight_of(t, at - 1), t->id[at - 1]);
+    put(t, at, key, weight, id);
+  }
+}
+
+/* How much weight each bucket has. */
+static void count(const tokens *t, double top, double scale, int64_t *sum) {
+  int32_t b[BLOCK];
+  memset(sum, 0, BUCKETS * sizeof *sum);
+  for (int64_t from = 0; from < t->n; from += BLOCK) {
+    int64_t n = t->n - from < BLOCK ? t->n - from : BLOCK;
+    buckets(t->key + from, n, top, scale, b);
+    if (t->weight)
+      for (int64_t i = 0; i < n; i++) sum[b[i]] += t->weight[from + i];
+    else
+      for (int64_t i = 0; i < n; i++) sum[b[i]]++;
+  }
+}
+
+/* The tokens of one bucket; `to` may be the tokens themselves. */
+static void take(const tokens *t, double top, double scale, int32_t bucket, tokens *to) {
+  int32_t b[BLOCK];
+  int64_t m = 0, all = t->n;
+  for (int64_t from = 0; from < all; from += BLOCK) {
+    int64_t n = all - from < BLOCK ? all - from : BLOCK;
+    buckets(t->key + from, n, top, scale, b);
+    for (int64_t i = 0; i < n; i++)
+      if (b[i] == bucket) put(to, m++, t->key[from + i], weight_of(t, from + i), t->id[from + i]);
+  }
+  to->n = m;
+}
+
+/* The first token, by rank, at which the sum of weights passes `bar`; that of all does. */
+static place reach(const tokens *t, int64_t bar, tokens some) {
+  double top, low;
+  if (!t->weight) some.weight = NULL;
+  for (;; t = &some) {
+    bounds(t->key, t->n, &top, &low);
+    if (t->n <= FEW || low == top) break;
+    int64_t sum[BUCKETS], k = 0;
+    double scale = BUCKETS / (top - low); /* low and top are in different buckets */
+    count(t, top, scale, sum);
+    while (k < BUCKETS - 1 && sum[k] <= bar) bar -= sum[k++];
+    take(t, top, scale, (int32_t)k, &some);
+  }
+  if (low < top) {
+    if (t != &some) take(t, top, 0, 0, &some);
+    insert_all(&some);
+    t = &some;
+  }
+  int64_t i = 0;
+  while (i < t->n - 1 && weight_of(t, i) <= bar) bar -= weight_of(t, i++);
+  return (place){t->key[i], t->id[i]};
+}
+
+/* ---- filters ---- */
+/* Those whose key (in an array of any keys) is not below `least`. */
+static void keep(tokens *t, const double *key, double least) {
   int64_t m = 0;
-  while (m < q->n && sum < bar) sum += exp(ranked(q, m++).key - most);
-  if (m < q->n) keep(q, m > 1 ? m : 1);
+  for (int64_t i = 0; i < t->n; i++) {
+    bool stays = key[i] >= least;
+    put(t, m, t->key[i], t->weight[i], t->id[i]);
+    m += stays;
+  }
+  t->n = m;
+}
+
+/* A sum passes this when it has the share p of the whole. */
+static int64_t bar_of(double p, const tokens *t) {
+  int64_t all = total(t), bar = (int64_t)ceil(p * (double)all) - 1;
+  return bar < 0 ? 0 : bar < all ? bar : all - 1;
 }
 
 /* As few as have the share p of those whose surprise is closest to the entropy. */
-static void keep_typical(pool *q, double p, double most, entry *scratch) {
-  double sum = total(q, most), log_sum = log(sum), entropy = 0, share = 0;
-  for (int64_t i = 0; i < q->n; i++) {
-    double logp = q->e[i].key - most - log_sum;
-    entropy -= exp(logp) * logp;
-  }
-  for (int64_t i = 0; i < q->n; i++)
-    scratch[i] = (entry){-fabs(most + log_sum - q->e[i].key - entropy), i};
-  pool near = open_pool(scratch, q->n);
-  int64_t m = 0;
-  while (m < near.n && share < p) share += exp(q->e[ranked(&near, m++).id].key - most) / sum;
-  keep(&near, m > 1 ? m : 1);
-  for (int64_t i = 0; i < near.n; i++) near.e[i] = q->e[near.e[i].id];
-  *q = open_pool(near.e, near.n);
+static void keep_typical(room *r, double p, double warm, double one) {
+  tokens *t = &r->all, near = {r->near, t->weight, t->id, t->n};
+  double top, low;
+  closeness(t, warm, (double)depths(t, warm, one) / (double)total(t), near.key);
+  keep(t, near.key, reach(&near, bar_of(p, t), r->some).key);
+  bounds(t->key, t->n, &top, &low);
+  lower(t->key, t->n, top);
+  weigh(t, warm, one);
 }
 
-static entry pick(pool q, const filters *f, double u, entry *scratch) {
-  double most = ranked(&q, 0).key, sum = 0;
-  if (f->temperature == 0) return ranked(&q, 0);
-  if (f->top_k > 0 && f->top_k < q.n) keep(&q, f->top_k);
-  if (f->top_p < 1) keep_share(&q, f->top_p, most);
-  if (f->typical < 1) {
-    keep_typical(&q, f->typical, most, scratch);
-    most = ranked(&q, 0).key;
-  }
-  double bar = u * total(&q, most);
-  for (int64_t rank = 0; rank < q.n - 1; rank++) {
-    entry e = ranked(&q, rank);
-    sum += exp(e.key - most);
-    if (sum > bar) return e;
-  }
-  return ranked(&q, q.n - 1);
+static int64_t pick(room *r, const job *j, double warm, double u) {
+  const filters *f = &j->f;
+  tokens *t = &r->all, each = {t->key, NULL, t->id, t->n};
+  if (f->temperature == 0) return reach(&each, 0, r->some).id;
+  if (f->top_k > 0 && f->top_k < t->n) keep(t, t->key, reach(&each, f->top_k - 1, r->some).key);
+  if (f->top_p < 1) keep(t, t->key, reach(t, bar_of(f->top_p, t), r->some).key);
+  if (f->typical < 1) keep_typical(r, f->typical, warm, j->one);
+  int64_t all = total(t), bar = (int64_t)(u * (double)all);
+  return reach(t, bar < all ? bar : all - 1, r->some).id;
 }
 
 /* ---- rows ---- */
-static void penalise(const job *j, int64_t b, double *score) {
+static void penalise(const job *j, int64_t b, double top, double *key) {
   int64_t n = j->seen->shape[1];
   for (int64_t i = 0; i < n; i++) {
     int64_t id = eq_get_int(j->seen, b * n + i) - EQ_BASE;
     if (id < 0) continue;
     double v = eq_get(j->logits, b * j->logits->shape[1] + id); /* a second time changes nothing */
-    score[id] = v < 0 ? v * j->f.penalty : v / j->f.penalty;
+    key[id] = (v < 0 ? v * j->f.penalty : v / j->f.penalty) - top;
   }
 }
 
-/* The log of the sum of exponentials, or NaN when a number is NaN or +inf, or all are -inf. */
-static double log_sum(const double *x, int64_t n) {
-  double most = -INFINITY, sum = 0;
-  for (int64_t i = 0; i < n; i++) {
-    if (!(x[i] < INFINITY)) return NAN;
-    if (x[i] > most) most = x[i];
-  }
-  if (most == -INFINITY) return NAN;
-  for (int64_t i = 0; i < n; i++) sum += exp(x[i] - most);
-  return most + log(sum);
+static tokens carve(char **at, int64_t n) {
+  tokens t = {.n = n};
+  t.key = (double *)(void *)*at;
+  t.weight = (int64_t *)(void *)(*at + n * 8);
+  t.id = (int64_t *)(void *)(*at + n * 16);
+  *at += n * 24;
+  return t;
 }
+
+/* Bytes that a thread needs for n tokens. */
+static int64_t room_of(int64_t n) { return (7 * n * 8 + 63) / 64 * 64; }
 
 static void one_row(job *j, int64_t b) {
-  int64_t v = j->logits->shape[1], n = 0;
-  entry *e = j->scratch + 2 * v * b;
-  double *score = (double *)(void *)(e + v); /* the second half is free until typical */
-  for (int64_t i = 0; i < v; i++) score[i] = eq_get(j->logits, b * v + i);
-  double whole = log_sum(score, v), warm = j->f.temperature > 0 ? j->f.temperature : 1;
-  if (isnan(whole)) {
+  int64_t v = j->logits->shape[1];
+  char *at = j->scratch + eq_thread() * room_of(v);
+  room r = {.all = carve(&at, v), .some = carve(&at, v)};
+  double top, low, over, *key = r.all.key, warm = j->f.temperature > 0 ? j->f.temperature : 1;
+  r.near = (double *)(void *)at;
+  if (j->logits->dtype == EQ_F32)
+    widen((const float *)(const void *)j->logits->data + b * v, v, key);
+  else
+    memcpy(key, j->logits->data + b * v * 8, (size_t)v * 8);
+  bounds(key, v, &top, &low);
+  if (isnan(top)) {
     j->bad = b + 1;
     return;
   }
-  if (j->seen && j->f.penalty != 1) penalise(j, b, score);
-  for (int64_t i = 0; i < v; i++)
-    if (score[i] > -INFINITY) e[n++] = (entry){score[i] / warm, i};
-  entry got = pick(open_pool(e, n), &j->f, eq_get(j->uniform, b), e + v);
-  eq_set(j->logp, b, eq_get(j->logits, b * v + got.id) - whole);
-  *((int64_t *)(void *)j->ids->data + b) = got.id + EQ_BASE;
+  for (int64_t i = 0; i < v; i++) r.all.id[i] = i;
+  lower(key, v, top);
+  double log_sum = log(weigh(&r.all, 1, j->one));
+  bool penalised = j->seen && j->f.penalty != 1;
+  if (penalised) {
+    penalise(j, b, top, key);
+    bounds(key, v, &over, &low);
+    if (isnan(over)) {
+      j->bad = b + 1;
+      return;
+    }
+    lower(key, v, over);
+  }
+  if (penalised || warm != 1) weigh(&r.all, warm, j->one);
+  int64_t id = pick(&r, j, warm, eq_get(j->uniform, b));
+  eq_set(j->logp, b, eq_get(j->logits, b * v + id) - top - log_sum);
+  *((int64_t *)(void *)j->ids->data + b) = id + EQ_BASE;
 }
 
 static void rows(int64_t begin, int64_t end, void *ctx) {
@@ -219,10 +372,13 @@ static int sample_run(eq_call *c) {
   j.logp = c->out[1];
   j.f = (filters){c->arg[0].f, c->arg[2].f, c->arg[3].f, c->arg[4].f, c->arg[1].i};
   if (check_values(&j)) return EQ_ERR;
-  size_t bytes = (size_t)j.logits->numel * 2 * sizeof *j.scratch;
   if (j.logits->numel == 0) return EQ_OK;
+  int64_t v = j.logits->shape[1];
+  size_t bytes = (size_t)eq_threads() * (size_t)room_of(v);
   if (!(j.scratch = eq_alloc(bytes))) return EQ_NOMEM;
-  int64_t grain = 16384 / j.logits->shape[1]; /* a region costs more than a small vocabulary */
+  j.one = 0x1p50; /* the largest that `whole` takes; the sum of all must be below 2^63 */
+  while (j.one * (double)v > 0x1p62) j.one /= 2;
+  int64_t grain = 16384 / v; /* a region costs more than a small vocabulary */
   int bad = eq_parallel_for(j.logits->shape[0], grain < 1 ? 1 : grain, rows, &j);
   eq_free(j.scratch, bytes);
   if (bad) return bad;

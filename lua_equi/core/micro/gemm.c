@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-  DEPTH = 320,  /* of a pass over k */
+  DEPTH = 768,  /* of a pass over k */
   PANELS = 32,  /* of b, packed at a time */
   HEIGHT = 168, /* rows of a that stay in the second-level cache: 12 blocks of 14 */
   OFTEN = 4,    /* panels up to which a transposed a is read where it is */
@@ -125,8 +125,10 @@ void eq_sgemm_tile(const eq_sgemm *g, float *scratch) {
       group q = {j, smaller(g->n - j, PANELS * width), width, width * k, panels, NULL, panels};
       int64_t whole = g->bns == 1 ? q.cols / width * width : 0; /* packed while they are used */
       if (whole) q.raw = b + j;
+      if (whole && g->m <= HEIGHT && g->acs == 1) /* each is used once: one place, which is near */
+        q.step = 0, q.b = panels + width * k;
       eq_micro_pack(b + (j + whole) * g->bns, g->bks, g->bns, k, q.cols - whole,
-                    panels + whole * k);
+                    q.step ? panels + whole * k : panels + width * k);
       times_group(g, p, k, &q, block);
     }
   }

@@ -67,8 +67,7 @@ static void norm(const step *s, eq_tensor *const *wb) {
       y[i] = (Y);                                                                                  \
     }                                                                                              \
   }
-ACTIVATION_OF(gelu_tanh,
-              0.5f * x * (1 + eq_tanh_f32(0.79788456080286536f * (x + 0.044715f * x * x * x))))
+ACTIVATION_OF(gelu_tanh, x *eq_sigmoid_f32(1.5957691216057308f * (x + 0.044715f * x * x * x)))
 ACTIVATION_OF(gelu, 0.5f * x * (1 + eq_erf_f32(0.70710678118654752f * x)))
 ACTIVATION_OF(relu, x < 0 ? 0 : x)
 ACTIVATION_OF(silu, x *eq_sigmoid_f32(x))

@@ -1,9 +1,9 @@
 /* gemm.c -- one tile of a f32 product, blocked for the caches around the inner kernel.
  *
- * b goes in panels of one kernel's width, packed once for all rows of the tile: DEPTH x 8 panels
- * stay in the second-level cache, one panel in the first. a is read where it is; only rows whose
- * distance would put them all into the same lines of the first cache, and transposed matrices, are
- * copied in blocks. */
+ * b goes in panels of one kernel's width, packed once for all rows of the tile. A panel of DEPTH
+ * rows stays in the second-level cache, beside HEIGHT rows of a; passes are that long because each
+ * reads and writes all of c. a is read where it is; only rows whose distance would put them all
+ * into the same lines of the first cache, and transposed matrices, are copied in blocks. */
 #include "gemm.h"
 #include "micro.h"
 #include <string.h>

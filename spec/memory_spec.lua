@@ -39,6 +39,17 @@ describe("the peak of a loop of big temporaries", function()
   end)
 end)
 
+describe("scratch memory of kernels", function()
+  it("is given back and calls for no collection", function()
+    local script = [[local equi = require "lua_equi"
+      local x, w = equi.ones(1, 256, 7, 7), equi.ones(64, 256, 3, 3)
+      local before = equi.memory("collect").collections
+      for _ = 1, 100 do equi.conv2d(x, w) end
+      print(equi.memory().collections - before)]]
+    assert.equal("0\n", files.shell("lua5.4 -e '" .. script .. "'"))
+  end)
+end)
+
 describe("nothing leaks", function()
   local x = equi.ones(3, 4)
   local w = equi.ones(4):requires_grad_()

@@ -88,6 +88,10 @@ static void raise_peak(void) {
   if (!eq_mem.cache_fixed && most > eq_mem.cache_limit) eq_mem.cache_limit = most;
 }
 
+static size_t churn_of(size_t size) { return size <= CHURN_MAX ? size : size / CHURN_SHARE; }
+
+static size_t without(size_t count, size_t part) { return count > part ? count - part : 0; }
+
 void *eq_alloc(size_t bytes) {
   size_t size;
   if (bytes > ADDRESSES) {
@@ -119,7 +123,7 @@ void *eq_alloc(size_t bytes) {
   eq_mem.live += size;
   eq_mem.allocations++;
   eq_mem.fresh += size;
-  eq_mem.churn += size <= CHURN_MAX ? size : size / CHURN_SHARE;
+  eq_mem.churn += churn_of(size);
   if (eq_mem.live > eq_mem.peak) raise_peak();
   return b;
 }
@@ -135,6 +139,8 @@ void eq_free(void *p, size_t bytes) {
   if (!p) return;
   int k = class_of(bytes, &size);
   eq_mem.live -= size;
+  eq_mem.fresh = without(eq_mem.fresh, size); /* a kernel's scratch memory leaves nothing behind */
+  eq_mem.churn = without(eq_mem.churn, churn_of(size));
   if (eq_mem.cached + size > eq_mem.cache_limit) {
     free(p);
     return;

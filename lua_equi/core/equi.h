@@ -69,7 +69,8 @@ int eq_stopped(void);       /* a long computation was interrupted; always return
 /* ---- memory (alloc.c): 64-byte aligned, freed blocks are kept for reuse ---- */
 typedef struct eq_memory {
   size_t live, peak, cached, cache_limit, soft_limit, next_collect;
-  size_t churn; /* bytes handed out since the last collection; of large blocks a part */
+  size_t churn; /* bytes handed out since the last collection and not given back; of large blocks a
+                 * part */
   size_t fresh; /* bytes handed out since the last step of the collector */
   uint64_t allocations, collections;
   int64_t fail_after; /* tests: the allocation this many from now fails; < 0 never */

@@ -5,7 +5,7 @@
 -- What follows, a residual and relu, is done on the convolution's own result. Which layers follow
 -- each other is known of the entries of a sequential, and of the pairs that a class names:
 -- `folds = {conv1 = "bn1", squeeze = false}`, whose forward calls nn.conv_norm(self.conv1,
--- self.bn1, x, {relu = true}). A fused convolution keeps its weights packed for the path that runs
+-- self.bn1, x, {relu = true}). A fused convolution keeps its weights packed
 -- (core/conv/fused.c). Not an optimizer of graphs: everything else stays as it is.
 local arguments = require "lua_equi.arguments"
 local core = require "lua_equi.core"

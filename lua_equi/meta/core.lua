@@ -588,7 +588,7 @@ function equi.conv2d(x, w, b, stride, padding, dilation, groups) end
 function tensor:conv2d(w, b, stride, padding, dilation, groups) end
 
 ---relu(conv2d(x, w, b) + add) without a gradient, for models whose weights do not change. The
----second result is w in the order of the chosen path; given back as `packed` it saves that work,
+---second result is w in the order that the fast paths read; given back as `packed` it saves that work,
 ---and equi.fuse does so.
 ---@param x equi.Tensor
 ---@param w equi.Tensor

@@ -12,6 +12,8 @@ describe("conv2d_fused", function()
   local cases = {
     {"3 x 3", {2, 16, 9, 11}, {24, 16, 3, 3}, {padding = 1}},
     {"3 x 3 of many pixels", {2, 64, 30, 31}, {64, 64, 3, 3}, {padding = 1}},
+    {"3 x 3 of many channels and few pixels", {1, 150, 13, 14}, {70, 150, 3, 3}, {padding = 1}},
+    {"3 x 3 of many channels and pixels", {3, 150, 27, 18}, {17, 150, 3, 3}, {padding = 1}},
     {"1 x 1", {2, 20, 7, 7}, {33, 20, 1, 1}, {}},
     {"7 x 7, stride 2", {1, 3, 23, 24}, {16, 3, 7, 7}, {stride = 2, padding = 3}},
     {"of groups", {2, 12, 8, 8}, {12, 3, 3, 3}, {groups = 4, padding = 1}},
@@ -55,9 +57,27 @@ describe("conv2d_fused", function()
                   equi.conv2d_fused, x, w, {add = equi.ones(1, 2, 4, 3)})
   end)
 
+  it("keeps weights as they are, in another order, whatever the path", function()
+    local x = oracle.data({1, 24, 14, 14}, {dtype = "f32"})
+    local w = oracle.data({40, 24, 3, 3}, {dtype = "f32", seed = 2})
+    local kept = {}
+    for _, path in ipairs {"winograd", "direct"} do
+      local before = equi.conv_path(path)
+      local _, packed = equi.conv2d_fused(x, w, {padding = 1})
+      equi.conv_path(before)
+      kept[#kept + 1] = packed
+    end
+    assert.same({kept[1]:size()}, {kept[2]:size()})
+    oracle.near(kept[1], kept[2], 0)
+    assert(math.abs(kept[1]:sum():item() - w:sum():item()) < 1e-3)
+  end)
+
   it("has the same bits on one and two threads", function()
     local x = oracle.data({4, 32, 33, 34}, {dtype = "f32"})
     local w = oracle.data({48, 32, 3, 3}, {dtype = "f32", seed = 2})
+    oracle.both_threads(function() return (equi.conv2d_fused(x, w, {padding = 1, relu = true})) end)
+    x = oracle.data({1, 200, 14, 14}, {dtype = "f32"})
+    w = oracle.data({96, 200, 3, 3}, {dtype = "f32", seed = 2})
     oracle.both_threads(function() return (equi.conv2d_fused(x, w, {padding = 1, relu = true})) end)
   end)
 end)

@@ -1,24 +1,22 @@
-/* fused.c -- convolution of a model whose weights do not change: they are packed once, as the path
- * that runs wants them, and the residual and relu are done as results leave the registers.
+/* fused.c -- convolution of a model whose weights do not change: they are packed once, and the
+ * residual and relu are done as results leave the registers.
  *
- * Packed weights are a tensor, so that they live and die with their model: of one dim for
- * Winograd's path, of two for the direct one. What fits the path of this call is used, else made
- * anew. Where neither path is the one, the general choice runs and the rest follows in passes. */
+ * Packed weights are a tensor, so that they live and die with their model: [panels of all groups,
+ * taps, channels, width], what direct.c reads and winograd.c transforms. What fits the weights of
+ * this call and the instruction set is used, else made anew. Where neither path is the one, the
+ * general choice runs and the rest follows in passes. */
 #include "conv.h"
 #include "direct.h"
 #include "winograd.h"
+#include <string.h>
 
 typedef struct way {
   const eq_conv_path *path;
-  int ndim; /* of its packed weights */
-  int64_t (*packed)(const eq_conv *g);
-  int (*pack)(const eq_conv *g, float *packed);
   int (*forward)(const eq_conv *g, const float *packed, const float *add, bool relu);
 } way;
 
-static const way winograd = {&eq_conv_winograd, 1, eq_winograd_packed, eq_winograd_pack,
-                             eq_winograd_forward};
-static const way direct = {&eq_conv_direct, 2, eq_direct_packed, eq_direct_pack, eq_direct_forward};
+static const way winograd = {&eq_conv_winograd, eq_winograd_forward};
+static const way direct = {&eq_conv_direct, eq_direct_forward};
 
 /* NULL: the general choice. With its weights packed Winograd's path pays earlier. */
 static const way *choose(const eq_conv *g) {
@@ -36,15 +34,17 @@ static const way *choose(const eq_conv *g) {
                                                                                     : NULL;
 }
 
-/* Makes *packed what w wants of g's weights. */
-static int prepare(const eq_conv *g, const way *w, eq_tensor **packed) {
-  int64_t n = w->packed(g);
+/* Makes *packed what g's weights are packed. */
+static int prepare(const eq_conv *g, eq_tensor **packed) {
+  int64_t width = eq_micro()->width, row = g->kh * g->kw * (g->ci / g->groups) * width;
+  int64_t shape[4] = {eq_direct_packed(g) / row, g->kh * g->kw, g->ci / g->groups, width};
   eq_tensor *p = *packed;
-  if (p && p->ndim == w->ndim && p->numel == n && p->dtype == EQ_F32 && eq_is_contiguous(p))
+  if (p && p->ndim == 4 && !memcmp(p->shape, shape, sizeof shape) && p->dtype == EQ_F32 &&
+      eq_is_contiguous(p))
     return EQ_OK;
-  p = eq_empty(EQ_F32, w->ndim, w->ndim == 1 ? (int64_t[]){n, 0} : (int64_t[]){1, n});
+  p = eq_empty(EQ_F32, 4, shape);
   if (!p) return eq_error.status;
-  int bad = w->pack(g, (float *)(void *)p->data);
+  int bad = eq_direct_pack(g, (float *)(void *)p->data);
   if (bad) {
     eq_release(p);
     return bad;
@@ -73,7 +73,7 @@ int eq_conv_fused(const eq_conv *g, eq_tensor **packed, eq_tensor *y, eq_tensor 
     int bad = eq_conv_run(g, EQ_CONV_FORWARD);
     return bad ? bad : eq_conv_finish(y, add, relu);
   }
-  int bad = prepare(g, w, packed);
+  int bad = prepare(g, packed);
   if (bad) return bad;
   count(w->path);
   return w->forward(g, (const float *)(const void *)(*packed)->data,

@@ -8,8 +8,10 @@
  * Two ways through the work, so that what is used again stays in a cache. By tiles: a block of
  * tiles is transformed, multiplied with all weights, and finished, by one thread. By panels, for
  * many channels: the threads transform many tiles together, then each takes a panel of output
- * channels; weights that nobody prepared are transformed on the way when one round does it all.
- * Every sum has one order, whatever the way and the number of threads.
+ * channels and transforms its weights on the way, so that they never leave the cache. Transformed
+ * weights are not kept between calls: they are four times as many, and reading them from memory
+ * takes longer than making them (512 to 512 channels: 37.7 MB against 9.4 MB).
+ * The order of a sum depends on the number of channels alone.
  * NOT here: the gradient of the weights (winograd_grad.c); when all this pays (can, at the end). */
 #include "winograd.h"
 #include <stdatomic.h>
@@ -20,8 +22,8 @@ enum {
   BLOCK_BYTES = 640 << 10, /* transformed input of a block of tiles: over half of a 1 MiB cache */
   ROUND_BYTES = 12 << 20,  /* and of all tiles of a round by panels */
   BY_PANELS = 256,         /* input channels from which a block would be too few tiles */
-
-  TILES = 56 /* most tiles of a block: four blocks of rows of the micro-kernel */
+  DEPTH = 128,             /* input channels whose transformed weights stay in that cache */
+  TILES = 56               /* most tiles of a block: four blocks of rows of the micro-kernel */
 };
 
 extern const winograd_set eq_winograd_base;
@@ -64,17 +66,24 @@ int winograd_for(bool spread, int64_t n, int64_t grain, eq_range_fn fn, void *ct
 }
 
 /* ---- weights ---- */
-int64_t winograd_weights_size(int64_t ci, int64_t co) {
-  return PLACES * winograd_plane(ci, eq_micro()->width) * winograd_panels(co);
-}
+/* Transformed taps of DEPTH input channels, or the rest of them, for a panel of outputs: [36, n,
+ * its width] with gaps. A panel has one such piece after another. */
+static int64_t piece_size(void) { return PLACES * winograd_plane(DEPTH, eq_micro()->width); }
+static int64_t pieces_of(int64_t ci) { return (ci + DEPTH - 1) / DEPTH; }
+static int64_t depth_at(int64_t ci, int64_t c) { return ci - c < DEPTH ? ci - c : DEPTH; }
 
-/* Taps of input channels c .. c + n for a panel of outputs from `first` on, `real` of them, become
- * rows of a panel's width; *step is the distance of a tap to the next. */
-static const float *gather_taps(const winograd_taps *w, int64_t c, int64_t n, int64_t first,
-                                int64_t real, float *taps, int64_t *step) {
+/* Where taps are: tap t of input channel k at data + t * step + k * next, a panel's width each. */
+typedef struct tap_rows {
+  const float *data;
+  int64_t step, next;
+} tap_rows;
+
+/* Taps of input channels c .. c + n for a panel of outputs from `first` on, `real` of them. */
+static tap_rows gather_taps(const winograd_taps *w, int64_t ci, int64_t c, int64_t n, int64_t first,
+                            int64_t real, float *taps) {
   int64_t full = eq_micro()->width, forward = w->column;
   const float *from = w->data + first * w->out + c * w->in;
-  *step = full;
+  if (w->packed) return (tap_rows){w->data + first * TAPS * ci + c * full, ci * full, full};
   if (w->row == 3 * forward &&
       (forward == 1 || forward == -1)) { /* nine in a row, or turned over */
     const float *lowest = forward > 0 ? from : from - (TAPS - 1);
@@ -82,8 +91,7 @@ static const float *gather_taps(const winograd_taps *w, int64_t c, int64_t n, in
     for (int64_t k = 0; k < (all ? 1 : n); k++)
       eq_micro()->pack_columns(lowest + k * w->in, w->out, all ? n * TAPS : TAPS, real,
                                taps + k * TAPS * full);
-    *step *= forward;
-    return forward > 0 ? taps : taps + (TAPS - 1) * full;
+    return (tap_rows){forward > 0 ? taps : taps + (TAPS - 1) * full, full * forward, TAPS * full};
   }
   if (real < full) memset(taps, 0, (size_t)(n * TAPS * full) * sizeof(float));
   for (int64_t o = 0; o < real; o++)
@@ -93,36 +101,50 @@ static const float *gather_taps(const winograd_taps *w, int64_t c, int64_t n, in
       for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++, to += full) *to = of[i * w->row + j * w->column];
     }
-  return taps;
+  return (tap_rows){taps, full, TAPS * full};
 }
-/* Input channels c .. c + n of a panel; u: where those of channel c belong. */
-static void transform_weights(const winograd_taps *w, int64_t c, int64_t n, int64_t panel,
-                              int64_t co, int64_t plane, float *u) {
+/* Asks for taps that come soon: no hardware follows nine streams from page to page. */
+static void fetch_taps(const tap_rows *at, int64_t width) {
+  enum { LINE = 16, SOON = 5 };
+  const float *soon = at->data + SOON * at->next;
+  for (int t = 0; t < TAPS; t++, soon += at->step)
+    for (int64_t o = 0; o < width; o += LINE) __builtin_prefetch(soon + o);
+}
+/* Input channels c .. end of a panel; u: where those of channel c belong. */
+static void transform_weights(const winograd_problem *p, int64_t c, int64_t end, int64_t panel,
+                              int64_t plane, float *u) {
   float taps[CHUNK * TAPS * WINOGRAD_WIDTH] __attribute__((aligned(64)));
-  int64_t full = eq_micro()->width, first = panel * full, width = winograd_panel(panel, co), step;
-  int64_t real = co - first < width ? co - first : width;
-  const float *at = gather_taps(w, c, n, first, real, taps, &step);
-  for (int64_t k = 0; k < n; k++, u += width, at += TAPS * full)
-    eq_winograd_set()->weights(at, step, width, u, plane);
+  int64_t full = eq_micro()->width, first = panel * full, width = winograd_panel(panel, p->co);
+  int64_t real = p->co - first < width ? p->co - first : width;
+  for (; c < end; c += CHUNK) {
+    int64_t n = end - c < CHUNK ? end - c : CHUNK;
+    tap_rows at = gather_taps(&p->taps, p->ci, c, n, first, real, taps);
+    for (int64_t k = 0; k < n; k++, u += width, at.data += at.next) {
+      if (p->taps.packed) fetch_taps(&at, width);
+      eq_winograd_set()->weights(at.data, at.step, width, u, plane);
+    }
+  }
 }
 
 typedef struct prepare_job {
-  const winograd_taps *w;
-  int64_t ci, co, chunks;
+  const winograd_problem *p;
+  int64_t chunks;
   float *u;
 } prepare_job;
 static void prepare_piece(int64_t begin, int64_t end, void *ctx) {
   const prepare_job *j = ctx;
+  int64_t ci = j->p->ci;
   for (int64_t i = begin; i < end; i++) {
-    int64_t panel = i / j->chunks, c = i % j->chunks * CHUNK;
-    int64_t n = j->ci - c < CHUNK ? j->ci - c : CHUNK, width = winograd_panel(panel, j->co);
-    float *u = j->u + panel * PLACES * winograd_plane(j->ci, eq_micro()->width) + c * width;
-    transform_weights(j->w, c, n, panel, j->co, winograd_plane(j->ci, width), u);
+    int64_t panel = i / j->chunks, c = i % j->chunks * CHUNK, n = depth_at(ci, c / DEPTH * DEPTH);
+    int64_t width = winograd_panel(panel, j->p->co), piece = panel * pieces_of(ci) + c / DEPTH;
+    transform_weights(j->p, c, ci - c < CHUNK ? ci : c + CHUNK, panel, winograd_plane(n, width),
+                      j->u + piece * piece_size() + c % DEPTH * width);
   }
 }
-int winograd_prepare(const winograd_taps *w, int64_t ci, int64_t co, float *u) {
-  prepare_job j = {w, ci, co, (ci + CHUNK - 1) / CHUNK, u};
-  return winograd_for(PLACES * ci * co > ALONE / 16, winograd_panels(co) * j.chunks, 4,
+/* All weights, panel by panel. */
+static int prepare(const winograd_problem *p, float *u) {
+  prepare_job j = {p, (p->ci + CHUNK - 1) / CHUNK, u};
+  return winograd_for(PLACES * p->ci * p->co > ALONE / 16, winograd_panels(p->co) * j.chunks, 4,
                       prepare_piece, &j);
 }
 
@@ -174,7 +196,7 @@ typedef struct forward {
   int64_t row, plane;   /* of transformed input: distance of tiles and of places */
   int64_t mplane;       /* of products */
   float *v;             /* by panels: transformed input of the round */
-  const float *u;       /* transformed weights; NULL: made in the slot */
+  float *u;             /* by tiles: transformed weights */
   winograd_slots slots; /* v of a block, or weights of a panel; then products of a block */
 } forward;
 
@@ -213,23 +235,39 @@ static void finish_tiles(const forward *f, int64_t from, int64_t to, int64_t pan
   }
 }
 
-/* Tiles from .. to, whose transformed input is v, times a panel of weights. */
-static void multiply(const forward *f, int64_t from, int64_t to, int64_t panel, const float *v,
-                     const float *u, float *m) {
-  int64_t width = winograd_panel(panel, f->p->co), k = f->p->ci;
+/* Input channels c .. c + k of `tiles` tiles, whose transformed input is v, times those of a panel
+ * of weights, to m; behind the first channels added to it. */
+static void multiply(const forward *f, int64_t tiles, int64_t panel, const float *v, const float *u,
+                     int64_t c, int64_t k, float *m) {
+  int64_t width = winograd_panel(panel, f->p->co);
   for (int place = 0; place < PLACES; place++) {
-    eq_micro_job job = {.a = v + place * f->plane,
-                        .rows = to - from,
+    float *to = m + place * f->mplane;
+    eq_micro_job job = {.a = v + place * f->plane + c,
+                        .rows = tiles,
                         .ars = f->row,
                         .acs = 1,
                         .k = k,
                         .runs = 1,
                         .b = u + place * winograd_plane(k, width),
                         .bs = width,
-                        .c = m + place * f->mplane,
+                        .c = to,
                         .cols = width,
-                        .crs = width};
+                        .crs = width,
+                        .add = c ? to : NULL,
+                        .ads = width};
     eq_micro()->run(&job);
+  }
+}
+
+/* Tiles from .. to times a panel of weights, whose pieces are `step` apart, and back into pixels.
+ * make: the weights are still to be transformed. */
+static void panel_of(const forward *f, int64_t from, int64_t to, int64_t panel, const float *v,
+                     float *u, int64_t step, bool make, float *m) {
+  int64_t ci = f->p->ci, width = winograd_panel(panel, f->p->co);
+  for (int64_t c = 0; c < ci; c += DEPTH, u += step) {
+    int64_t k = depth_at(ci, c);
+    if (make) transform_weights(f->p, c, c + k, panel, winograd_plane(k, width), u);
+    multiply(f, to - from, panel, v, u, c, k, m);
   }
   finish_tiles(f, from, to, panel, m);
 }
@@ -238,10 +276,10 @@ static void by_tiles(int64_t begin, int64_t end, void *ctx) {
   forward *f = ctx;
   int slot;
   float *v = winograd_slot_take(&f->slots, &slot), *m = v + PLACES * f->plane;
-  int64_t panels = winograd_panels(f->p->co),
-          step = PLACES * winograd_plane(f->p->ci, eq_micro()->width);
+  int64_t panels = winograd_panels(f->p->co), step = piece_size();
   transform_tiles(f, begin, end, v);
-  for (int64_t q = 0; q < panels; q++) multiply(f, begin, end, q, v, f->u + q * step, m);
+  for (int64_t q = 0; q < panels; q++)
+    panel_of(f, begin, end, q, v, f->u + q * pieces_of(f->p->ci) * step, step, false, m);
   winograd_slot_leave(&f->slots, slot);
 }
 
@@ -249,38 +287,39 @@ static void round_input(int64_t begin, int64_t end, void *ctx) {
   forward *f = ctx;
   transform_tiles(f, f->from + begin, f->from + end, f->v + begin * f->row);
 }
+/* Pieces of weights are kept where a second block of tiles needs them. */
 static void by_panels(int64_t begin, int64_t end, void *ctx) {
   forward *f = ctx;
   int slot;
-  int64_t k = f->p->ci, step = PLACES * winograd_plane(k, eq_micro()->width);
-  float *own = winograd_slot_take(&f->slots, &slot), *m = f->u ? own : own + step;
-  for (int64_t q = begin; q < end; q++) {
-    const float *u = f->u ? f->u + q * step : own;
-    for (int64_t c = 0, w = winograd_panel(q, f->p->co); !f->u && c < k; c += CHUNK)
-      transform_weights(&f->p->taps, c, k - c < CHUNK ? k - c : CHUNK, q, f->p->co,
-                        winograd_plane(k, w), own + c * w);
+  int64_t step = f->tiles > f->block ? piece_size() : 0;
+  float *m = winograd_slot_take(&f->slots, &slot), *u = m + PLACES * f->mplane;
+  for (int64_t q = begin; q < end; q++)
     for (int64_t t = 0; t < f->tiles; t += f->block) {
-      int64_t n = f->tiles - t < f->block ? f->tiles - t : f->block;
-      multiply(f, f->from + t, f->from + t + n, q, f->v + t * f->row, u, m);
+      int64_t last = f->tiles - t < f->block ? f->tiles : t + f->block;
+      panel_of(f, f->from + t, f->from + last, q, f->v + t * f->row, u, step, !t, m);
     }
-  }
   winograd_slot_leave(&f->slots, slot);
 }
 
 static int run_by_tiles(forward *f) {
   int64_t pieces = (f->grid.tiles + f->block - 1) / f->block;
+  size_t bytes =
+      (size_t)(winograd_panels(f->p->co) * pieces_of(f->p->ci) * piece_size()) * sizeof(float);
   int bad = winograd_slots_get(&f->slots, pieces, PLACES * (f->plane + f->mplane));
   if (bad) return bad;
-  bad = winograd_for(f->spread, f->grid.tiles, f->block, by_tiles, f);
+  f->u = eq_alloc(bytes);
+  bad = f->u ? prepare(f->p, f->u) : (int)eq_error.status;
+  if (!bad) bad = winograd_for(f->spread, f->grid.tiles, f->block, by_tiles, f);
+  eq_free(f->u, bytes);
   winograd_slots_free(&f->slots);
   return bad;
 }
 
 static int run_by_panels(forward *f, int64_t most) {
-  int64_t panels = winograd_panels(f->p->co),
-          weights = PLACES * winograd_plane(f->p->ci, eq_micro()->width);
+  int64_t panels = winograd_panels(f->p->co);
+  int64_t pieces = most > f->block ? pieces_of(f->p->ci) : 1;
   size_t bytes = (size_t)(PLACES * f->plane) * sizeof(float);
-  int bad = winograd_slots_get(&f->slots, panels, PLACES * f->mplane + (f->u ? 0 : weights));
+  int bad = winograd_slots_get(&f->slots, panels, PLACES * f->mplane + pieces * piece_size());
   if (bad) return bad;
   f->v = eq_alloc(bytes);
   bad = f->v ? EQ_OK : eq_error.status;
@@ -300,29 +339,25 @@ static int64_t tiles_of(int64_t bytes, int64_t row) {
   return (n > 0 ? n : 1) * rows;
 }
 
+/* By panels: where blocks are too few tiles to use weights often, or all of them are one block. */
+static bool is_by_panels(const winograd_problem *p, int64_t row, int64_t tiles) {
+  int64_t each = tiles_of(BLOCK_BYTES, row);
+  return p->ci >= BY_PANELS ||
+         (tiles <= TILES && winograd_panels(p->co) >= (tiles + each - 1) / each);
+}
+
 int winograd_run(const winograd_problem *p) {
-  forward f = {.p = p, .grid = winograd_grid_of(p->oh, p->ow, p->batch), .u = p->prepared};
+  forward f = {.p = p, .grid = winograd_grid_of(p->oh, p->ow, p->batch)};
   f.row = winograd_padded(p->ci);
   f.spread = winograd_spread(f.grid.tiles, p->ci, p->co);
-  bool panels = p->ci >= BY_PANELS;
+  bool panels = is_by_panels(p, f.row, f.grid.tiles);
   int64_t most = tiles_of(panels ? ROUND_BYTES : BLOCK_BYTES, f.row);
   if (most > f.grid.tiles) most = f.grid.tiles;
   f.block = most < TILES ? most : TILES;
   if (!panels) most = f.block;
   f.plane = winograd_plane(most, f.row);
   f.mplane = winograd_plane(f.block, eq_micro()->width);
-  float *u = NULL;
-  size_t bytes = (size_t)winograd_weights_size(p->ci, p->co) * sizeof(float);
-  int bad = EQ_OK;
-  if (!f.u && !(panels && most == f.grid.tiles)) {
-    u = eq_alloc(bytes);
-    bad = u ? EQ_OK : eq_error.status;
-    if (!bad) bad = winograd_prepare(&p->taps, p->ci, p->co, u);
-    f.u = u;
-  }
-  if (!bad) bad = panels ? run_by_panels(&f, most) : run_by_tiles(&f);
-  eq_free(u, bytes);
-  return bad;
+  return panels ? run_by_panels(&f, most) : run_by_tiles(&f);
 }
 
 /* ---- the path of the table in conv.c ---- */
@@ -340,7 +375,7 @@ static winograd_problem problem_of(const eq_conv *g) {
                             .x = g->x,
                             .y = g->y,
                             .taps = {(const float *)(const void *)w->data, w->stride[0],
-                                     w->stride[1], w->stride[2], w->stride[3]},
+                                     w->stride[1], w->stride[2], w->stride[3], false},
                             .bias = g->bias};
 }
 static int forward_pass(const eq_conv *g) {
@@ -354,18 +389,14 @@ static int input_pass(const eq_conv *g) {
   p.ci = g->co, p.h = g->oh, p.w = g->ow, p.x = g->y;
   p.co = g->ci, p.oh = g->h, p.ow = g->w, p.y = g->x;
   p.top = 2 - g->top, p.left = 2 - g->left, p.bias = NULL;
-  p.taps = (winograd_taps){w.data + 2 * (w.row + w.column), w.in, w.out, -w.row, -w.column};
+  p.taps = (winograd_taps){w.data + 2 * (w.row + w.column), w.in, w.out, -w.row, -w.column, false};
   return winograd_run(&p);
 }
 
-int64_t eq_winograd_packed(const eq_conv *g) { return winograd_weights_size(g->ci, g->co); }
-int eq_winograd_pack(const eq_conv *g, float *packed) {
-  winograd_problem p = problem_of(g);
-  return winograd_prepare(&p.taps, g->ci, g->co, packed);
-}
 int eq_winograd_forward(const eq_conv *g, const float *packed, const float *add, bool relu) {
   winograd_problem p = problem_of(g);
-  p.prepared = packed, p.add = add, p.relu = relu;
+  p.taps = (winograd_taps){.data = packed, .packed = true};
+  p.add = add, p.relu = relu;
   return winograd_run(&p);
 }
 

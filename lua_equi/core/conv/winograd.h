@@ -113,32 +113,25 @@ int winograd_for(bool spread, int64_t n, int64_t grain, eq_range_fn fn, void *ct
 typedef struct winograd_taps {
   const float *data;
   int64_t out, in, row, column; /* strides */
+  bool packed; /* as direct.h packs them: panels of output channels, each [9, ci, width] */
 } winograd_taps;
-/* Transformed weights: winograd_weights_size numbers, good until another instruction set is used.
- * Panels of output channels, each [36, ci, its width] with gaps. */
-int64_t winograd_weights_size(int64_t ci, int64_t co);
-int winograd_prepare(const winograd_taps *w, int64_t ci, int64_t co, float *u);
 
 /* y = x * taps + bias + add, then relu. */
 typedef struct winograd_problem {
   int64_t batch, ci, h, w, co, oh, ow, top, left;
   eq_pixels x, y;
   winograd_taps taps;
-  const float *prepared; /* NULL: taps are transformed now */
   const float *bias, *add;
   bool relu;
 } winograd_problem;
 int winograd_run(const winograd_problem *p);
 int winograd_weight_pass(const eq_conv *g);
 
-/* ---- for models whose weights do not change, as direct.h has it ---- */
+/* ---- for models whose weights do not change ---- */
 bool eq_winograd_can(const eq_conv *g);
 /* Is it faster than direct.c? packed: both with weights that were packed before. */
 bool eq_winograd_pays(const eq_conv *g, eq_pass pass, bool packed);
-/* Forward with packed weights: room for eq_winograd_packed numbers, which depends on the sizes of
- * the weights and on eq_micro() only. add: NULL, or an image laid out as y that is added; relu
- * comes last. */
-int64_t eq_winograd_packed(const eq_conv *g);
-int eq_winograd_pack(const eq_conv *g, float *packed);
+/* eq_direct_forward with the same packed weights, which are transformed in each call: four times
+ * as many numbers would take longer to read than these to transform. */
 int eq_winograd_forward(const eq_conv *g, const float *packed, const float *add, bool relu);
 #endif

@@ -439,7 +439,7 @@ const eq_op ops_conv[] = {
      .sig = "x:float, w:float, b:float?, packed:float?, add:float?, " WINDOW
             ", relu:bool=false -> y, packed",
      .doc = "relu(conv2d(x, w, b) + add) without a gradient, for models whose weights do not "
-            "change. The\nsecond result is w in the order of the chosen path; given back as "
+            "change. The\nsecond result is w in the order that the fast paths read; given back as "
             "`packed` it saves that work,\nand equi.fuse does so.",
      .example = "local x, w = equi.ones(1, 8, 6, 6), -equi.ones(8, 8, 3, 3)\n"
                 "local y, packed = equi.conv2d_fused(x, w, {relu = true})\n"
